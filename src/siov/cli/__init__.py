@@ -1,0 +1,1 @@
+"""The siov command, one module a subcommand."""

@@ -1,0 +1,58 @@
+"""The `siov` command: finds the subcommand, runs it, and tells errors in one line."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from siov import __version__
+from siov.errors import SiovError
+
+# Subcommand -> (module under siov.cli, help). A module is imported only when its command is called,
+# so that `siov --help` stays quick; it offers configure(parser) and run(args) -> exit status.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("run", "build a server from a scenario and show what it does"),
+    "lspci": ("lspci", "list the PCI functions of a server, in the format of pciutils"),
+    "vm": ("vm", "fetch the guest rig, or run a Linux guest on a served device"),
+    "bench": ("bench", "measure, and print medians as JSON"),
+}
+
+
+def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser with every subcommand's name and help, and the options of the chosen one."""
+    parser = argparse.ArgumentParser(prog="siov", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"siov {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, summary) in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=summary, description=summary)
+        sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        if name == chosen:
+            command = importlib.import_module(f"siov.cli.{module}")
+            command.configure(sub)
+            sub.set_defaults(run=command.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit status is 0, 1 (the command's own no), 2 (bad input) or 130 (Ctrl-C)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((word for word in words if word in COMMANDS), None)
+    args = build_parser(chosen).parse_args(words)
+    try:
+        status: int = args.run(args)
+        return status
+    except SiovError as error:
+        if args.debug:
+            raise
+        print(f"siov: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away, as `siov ... | head` does
+        return 141
+
+
+if __name__ == "__main__":
+    sys.exit(main())

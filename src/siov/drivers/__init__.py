@@ -1,0 +1,1 @@
+"""Who drives the hardware: the PF driver with its VDCM, and the embedded guest driver."""

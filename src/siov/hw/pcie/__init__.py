@@ -1,0 +1,1 @@
+"""PCI Express: configuration space, functions, ports, switches, the root complex, TLPs."""

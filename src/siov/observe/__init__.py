@@ -1,0 +1,1 @@
+"""Events, the inspect tree, capture, metrics."""

@@ -1,0 +1,1 @@
+"""The architecture as data: registers, tables, descriptors and messages. Imports nothing of ours."""
