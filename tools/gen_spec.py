@@ -47,16 +47,18 @@ class Generator:
 
     def __init__(self) -> None:
         self.lines: list[str] = [HEADER]
-        self.paths: dict[type, str] = {}  # class -> its Rust path inside `generated`
+        self.here = ""  # the part of the specification being written
+        self.paths: dict[type, str] = {}  # class -> its Rust path
 
     def run(self) -> str:
         """The whole file."""
         for package, modules in packages():
-            self.put(0, f"/// {first_line(package)}\npub mod {package.__name__.split('.')[-1]} {{")
+            self.here = package.__name__.split(".")[-1]
+            self.put(0, f"/// {first_line(package)}\npub mod {self.here} {{")
             self.put(1, "use super::*;")
             classes = [c for module in modules for c in declared_in(module)]
             for cls in classes:
-                self.paths[cls] = f"super::{cls.__name__}"
+                self.paths[cls] = f"crate::{self.here}::{cls.__name__}"
                 if issubclass(cls, IntEnum):
                     self.enum(cls)
                 elif issubclass(cls, Word):
@@ -129,11 +131,11 @@ class Generator:
         """A block as a module: its own words, an enum of its registers, and its layout."""
         self.put(1, f"\n/// {first_line(cls)} ({cls.ref})\npub mod {snake(cls.__name__)} {{")
         self.put(2, "use super::*;")
-        self.paths[cls] = f"super::{snake(cls.__name__)}"
+        self.paths[cls] = f"crate::{self.here}::{snake(cls.__name__)}"
         for span in cls.spans.values():
             if span.what not in self.paths and issubclass(span.what, Word):
                 self.word(span.what, 2)
-                self.paths[span.what] = f"super::{snake(cls.__name__)}::{span.what.__name__}"
+                self.paths[span.what] = f"{self.paths[cls]}::{span.what.__name__}"
             elif issubclass(span.what, Word) and span.name == span.what.__name__:
                 self.put(2, f"pub use {self.paths[span.what]};")
         self.registers(cls)

@@ -1,7 +1,12 @@
-//! `siov._core`: what Python sees of the Rust side.
+//! `siov._core`: what Python sees of the Rust side. The stub `src/siov/_core.pyi` documents it.
+
+mod regfile;
 
 use pyo3::prelude::*;
 
 /// The extension module.
 #[pymodule]
-mod _core {}
+mod _core {
+    #[pymodule_export]
+    use super::regfile::PyRegFile;
+}

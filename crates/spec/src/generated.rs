@@ -10,20 +10,74 @@ pub mod pcie {
     /// What a capability is (PCI Code and ID Assignment Specification).
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum CapabilityId {
+        #[doc = "0x0"]
+        NULL = 0x0,
         #[doc = "0x1"]
         PM = 0x1,
+        #[doc = "0x2"]
+        AGP = 0x2,
+        #[doc = "0x3"]
+        VPD = 0x3,
+        #[doc = "0x4"]
+        SLOT_ID = 0x4,
+        #[doc = "0x5"]
+        MSI = 0x5,
+        #[doc = "0x6"]
+        CHSWP = 0x6,
+        #[doc = "0x7"]
+        PCIX = 0x7,
+        #[doc = "0x8"]
+        HT = 0x8,
+        #[doc = "0x9"]
+        VENDOR = 0x9,
+        #[doc = "0xa"]
+        DEBUG_PORT = 0xa,
+        #[doc = "0xb"]
+        CCRC = 0xb,
+        #[doc = "0xc"]
+        HOTPLUG = 0xc,
+        #[doc = "0xd"]
+        SSVID = 0xd,
+        #[doc = "0xe"]
+        AGP3 = 0xe,
+        #[doc = "0xf"]
+        SECURE = 0xf,
         #[doc = "0x10"]
         EXPRESS = 0x10,
         #[doc = "0x11"]
         MSIX = 0x11,
+        #[doc = "0x12"]
+        SATA = 0x12,
+        #[doc = "0x13"]
+        AF = 0x13,
+        #[doc = "0x14"]
+        EA = 0x14,
     }
     impl CapabilityId {
         /// The member with this value, if there is one.
         pub const fn from_raw(raw: u64) -> Option<Self> {
             match raw {
+                0x0 => Some(Self::NULL),
                 0x1 => Some(Self::PM),
+                0x2 => Some(Self::AGP),
+                0x3 => Some(Self::VPD),
+                0x4 => Some(Self::SLOT_ID),
+                0x5 => Some(Self::MSI),
+                0x6 => Some(Self::CHSWP),
+                0x7 => Some(Self::PCIX),
+                0x8 => Some(Self::HT),
+                0x9 => Some(Self::VENDOR),
+                0xa => Some(Self::DEBUG_PORT),
+                0xb => Some(Self::CCRC),
+                0xc => Some(Self::HOTPLUG),
+                0xd => Some(Self::SSVID),
+                0xe => Some(Self::AGP3),
+                0xf => Some(Self::SECURE),
                 0x10 => Some(Self::EXPRESS),
                 0x11 => Some(Self::MSIX),
+                0x12 => Some(Self::SATA),
+                0x13 => Some(Self::AF),
+                0x14 => Some(Self::EA),
                 _ => None,
             }
         }
@@ -683,7 +737,7 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u32 = 0x8021;
             /// Bits that software only reads.
-            pub const RO_MASK: u32 = 0x1ffc8fff;
+            pub const RO_MASK: u32 = 0x5ffcffff;
             /// Bits that a write stores.
             pub const RW_MASK: u32 = 0x0;
             /// Bits that a written 1 clears.
@@ -729,6 +783,27 @@ pub mod pcie {
                 self.0 = (self.0 & !0xe00) | (((value as u32) << 9) & 0xe00);
                 self
             }
+            /// Bits 12: Attention Button Present: before revision 1.1 (RO)
+            pub const fn ABP(self) -> bool { self.0 & 0x1000 != 0 }
+            /// The word with bits 12 set.
+            pub const fn with_ABP(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1000) | (((value as u32) << 12) & 0x1000);
+                self
+            }
+            /// Bits 13: Attention Indicator Present: before revision 1.1 (RO)
+            pub const fn AIP(self) -> bool { self.0 & 0x2000 != 0 }
+            /// The word with bits 13 set.
+            pub const fn with_AIP(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2000) | (((value as u32) << 13) & 0x2000);
+                self
+            }
+            /// Bits 14: Power Indicator Present: before revision 1.1 (RO)
+            pub const fn PIP(self) -> bool { self.0 & 0x4000 != 0 }
+            /// The word with bits 14 set.
+            pub const fn with_PIP(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4000) | (((value as u32) << 14) & 0x4000);
+                self
+            }
             /// Bits 15: Role-Based Error Reporting (RO)
             pub const fn RBER(self) -> bool { self.0 & 0x8000 != 0 }
             /// The word with bits 15 set.
@@ -755,6 +830,13 @@ pub mod pcie {
             /// The word with bits 28 set.
             pub const fn with_FLRC(mut self, value: bool) -> Self {
                 self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+                self
+            }
+            /// Bits 30: TEE-IO Supported (RO)
+            pub const fn TEEIO(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_TEEIO(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
                 self
             }
         }
@@ -854,7 +936,7 @@ pub mod pcie {
                 self.0 = (self.0 & !0x7000) | (((value as u16) << 12) & 0x7000);
                 self
             }
-            /// Bits 15: Initiate Function Level Reset; reads as zero (RW)
+            /// Bits 15: Initiate Function Level Reset; reads as zero; a bridge: retry enable (RW)
             pub const fn IFLR(self) -> bool { self.0 & 0x8000 != 0 }
             /// The word with bits 15 set.
             pub const fn with_IFLR(mut self, value: bool) -> Self {
@@ -1119,7 +1201,7 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u16 = 0x0;
             /// Bits that software only reads.
-            pub const RO_MASK: u16 = 0xfbff;
+            pub const RO_MASK: u16 = 0xffff;
             /// Bits that a write stores.
             pub const RW_MASK: u16 = 0x0;
             /// Bits that a written 1 clears.
@@ -1142,6 +1224,13 @@ pub mod pcie {
             /// The word with bits 9:4 set.
             pub const fn with_NLW(mut self, value: u8) -> Self {
                 self.0 = (self.0 & !0x3f0) | (((value as u16) << 4) & 0x3f0);
+                self
+            }
+            /// Bits 10: Training Error: before revision 1.1 (RO)
+            pub const fn TE(self) -> bool { self.0 & 0x400 != 0 }
+            /// The word with bits 10 set.
+            pub const fn with_TE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x400) | (((value as u16) << 10) & 0x400);
                 self
             }
             /// Bits 11: Link Training (RO)
@@ -1595,7 +1684,7 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u32 = 0x0;
             /// Bits that software only reads.
-            pub const RO_MASK: u32 = 0xfc0bff;
+            pub const RO_MASK: u32 = 0x87ffffff;
             /// Bits that a write stores.
             pub const RW_MASK: u32 = 0x0;
             /// Bits that a written 1 clears.
@@ -1655,11 +1744,46 @@ pub mod pcie {
                 self.0 = (self.0 & !0x200) | (((value as u32) << 9) & 0x200);
                 self
             }
+            /// Bits 10: No RO-enabled PR-PR Passing (RO)
+            pub const fn NROEPRP(self) -> bool { self.0 & 0x400 != 0 }
+            /// The word with bits 10 set.
+            pub const fn with_NROEPRP(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x400) | (((value as u32) << 10) & 0x400);
+                self
+            }
             /// Bits 11: LTR Mechanism Supported (RO)
             pub const fn LTRMS(self) -> bool { self.0 & 0x800 != 0 }
             /// The word with bits 11 set.
             pub const fn with_LTRMS(mut self, value: bool) -> Self {
                 self.0 = (self.0 & !0x800) | (((value as u32) << 11) & 0x800);
+                self
+            }
+            /// Bits 13:12: TPH Completer Supported: 1 TPH, 3 also extended (RO)
+            pub const fn TPHCS(self) -> u8 { ((self.0 >> 12) & 0x3) as u8 }
+            /// The word with bits 13:12 set.
+            pub const fn with_TPHCS(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3000) | (((value as u32) << 12) & 0x3000);
+                self
+            }
+            /// Bits 15:14: LN System CLS: cacheline of 64 (1) or 128 bytes (2) (RO)
+            pub const fn LNCLS(self) -> u8 { ((self.0 >> 14) & 0x3) as u8 }
+            /// The word with bits 15:14 set.
+            pub const fn with_LNCLS(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xc000) | (((value as u32) << 14) & 0xc000);
+                self
+            }
+            /// Bits 16: 10-Bit Tag Completer Supported (RO)
+            pub const fn TAG10C(self) -> bool { self.0 & 0x10000 != 0 }
+            /// The word with bits 16 set.
+            pub const fn with_TAG10C(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000) | (((value as u32) << 16) & 0x10000);
+                self
+            }
+            /// Bits 17: 10-Bit Tag Requester Supported (RO)
+            pub const fn TAG10R(self) -> bool { self.0 & 0x20000 != 0 }
+            /// The word with bits 17 set.
+            pub const fn with_TAG10R(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000) | (((value as u32) << 17) & 0x20000);
                 self
             }
             /// Bits 19:18: OBFF Supported (RO)
@@ -1690,6 +1814,27 @@ pub mod pcie {
                 self.0 = (self.0 & !0xc00000) | (((value as u32) << 22) & 0xc00000);
                 self
             }
+            /// Bits 25:24: Emergency Power Reduction Supported (RO)
+            pub const fn EPRS(self) -> u8 { ((self.0 >> 24) & 0x3) as u8 }
+            /// The word with bits 25:24 set.
+            pub const fn with_EPRS(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3000000) | (((value as u32) << 24) & 0x3000000);
+                self
+            }
+            /// Bits 26: Emergency Power Reduction Initialization Required (RO)
+            pub const fn EPRIR(self) -> bool { self.0 & 0x4000000 != 0 }
+            /// The word with bits 26 set.
+            pub const fn with_EPRIR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4000000) | (((value as u32) << 26) & 0x4000000);
+                self
+            }
+            /// Bits 31: FRS Supported (RO)
+            pub const fn FRSS(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_FRSS(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
         }
 
         /// Device Control 2. (PCIe 7.5.3.16)
@@ -1699,7 +1844,7 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u16 = 0x0;
             /// Bits that software only reads.
-            pub const RO_MASK: u16 = 0xe7e0;
+            pub const RO_MASK: u16 = 0xffe0;
             /// Bits that a write stores.
             pub const RW_MASK: u16 = 0x1f;
             /// Bits that a written 1 clears.
@@ -1766,6 +1911,20 @@ pub mod pcie {
                 self.0 = (self.0 & !0x400) | (((value as u16) << 10) & 0x400);
                 self
             }
+            /// Bits 11: Emergency Power Reduction Request (RO)
+            pub const fn EPRR(self) -> bool { self.0 & 0x800 != 0 }
+            /// The word with bits 11 set.
+            pub const fn with_EPRR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x800) | (((value as u16) << 11) & 0x800);
+                self
+            }
+            /// Bits 12: 10-Bit Tag Requester Enable (RO)
+            pub const fn TAG10E(self) -> bool { self.0 & 0x1000 != 0 }
+            /// The word with bits 12 set.
+            pub const fn with_TAG10E(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1000) | (((value as u16) << 12) & 0x1000);
+                self
+            }
             /// Bits 14:13: OBFF Enable (RO)
             pub const fn OBFFE(self) -> u8 { ((self.0 >> 13) & 0x3) as u8 }
             /// The word with bits 14:13 set.
@@ -1809,7 +1968,7 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u32 = 0x0;
             /// Bits that software only reads.
-            pub const RO_MASK: u32 = 0x18001fe;
+            pub const RO_MASK: u32 = 0x818001fe;
             /// Bits that a write stores.
             pub const RW_MASK: u32 = 0x0;
             /// Bits that a written 1 clears.
@@ -1846,6 +2005,13 @@ pub mod pcie {
             /// The word with bits 24 set.
             pub const fn with_TRPDS(mut self, value: bool) -> Self {
                 self.0 = (self.0 & !0x1000000) | (((value as u32) << 24) & 0x1000000);
+                self
+            }
+            /// Bits 31: DRS Supported (RO)
+            pub const fn DRSS(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_DRSS(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
                 self
             }
         }
@@ -1933,11 +2099,11 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u16 = 0x0;
             /// Bits that software only reads.
-            pub const RO_MASK: u16 = 0xdf;
+            pub const RO_MASK: u16 = 0x73df;
             /// Bits that a write stores.
             pub const RW_MASK: u16 = 0x0;
             /// Bits that a written 1 clears.
-            pub const RW1C_MASK: u16 = 0x20;
+            pub const RW1C_MASK: u16 = 0x8020;
             /// Bits written for their effect, that read as zero.
             pub const WO_MASK: u16 = 0x0;
             /// Bits that a function-level reset keeps.
@@ -1998,6 +2164,27 @@ pub mod pcie {
             /// The word with bits 7 set.
             pub const fn with_RP2(mut self, value: bool) -> Self {
                 self.0 = (self.0 & !0x80) | (((value as u16) << 7) & 0x80);
+                self
+            }
+            /// Bits 9:8: Crosslink Resolution (RO)
+            pub const fn CLR(self) -> u8 { ((self.0 >> 8) & 0x3) as u8 }
+            /// The word with bits 9:8 set.
+            pub const fn with_CLR(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x300) | (((value as u16) << 8) & 0x300);
+                self
+            }
+            /// Bits 14:12: Downstream Component Presence (RO)
+            pub const fn DCP(self) -> u8 { ((self.0 >> 12) & 0x7) as u8 }
+            /// The word with bits 14:12 set.
+            pub const fn with_DCP(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7000) | (((value as u16) << 12) & 0x7000);
+                self
+            }
+            /// Bits 15: DRS Message Received (RW1C)
+            pub const fn DRSMR(self) -> bool { self.0 & 0x8000 != 0 }
+            /// The word with bits 15 set.
+            pub const fn with_DRSMR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x8000) | (((value as u16) << 15) & 0x8000);
                 self
             }
         }
@@ -2159,7 +2346,7 @@ pub mod pcie {
                 Span { at: 0x2a, count: 1, stride: 0x2, what: What::Register(Register { name: "DEVSTA2", size: 2, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x2c, count: 1, stride: 0x4, what: What::Register(Register { name: "LNKCAP2", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x30, count: 1, stride: 0x2, what: What::Register(Register { name: "LNKCTL2", size: 2, reset: 0x0, rw: 0xff9f, rw1c: 0x0, sticky: 0xff9f }) },
-                Span { at: 0x32, count: 1, stride: 0x2, what: What::Register(Register { name: "LNKSTA2", size: 2, reset: 0x0, rw: 0x0, rw1c: 0x20, sticky: 0x3e }) },
+                Span { at: 0x32, count: 1, stride: 0x2, what: What::Register(Register { name: "LNKSTA2", size: 2, reset: 0x0, rw: 0x0, rw1c: 0x8020, sticky: 0x3e }) },
                 Span { at: 0x34, count: 1, stride: 0x4, what: What::Register(Register { name: "SLTCAP2", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x38, count: 1, stride: 0x2, what: What::Register(Register { name: "SLTCTL2", size: 2, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x3a, count: 1, stride: 0x2, what: What::Register(Register { name: "SLTSTA2", size: 2, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
@@ -2169,10 +2356,30 @@ pub mod pcie {
     /// What an extended capability is (PCI Code and ID Assignment Specification).
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum ExtendedCapabilityId {
+        #[doc = "0x0"]
+        NULL = 0x0,
         #[doc = "0x1"]
         AER = 0x1,
+        #[doc = "0x2"]
+        VC = 0x2,
         #[doc = "0x3"]
         DSN = 0x3,
+        #[doc = "0x4"]
+        POWER_BUDGETING = 0x4,
+        #[doc = "0x5"]
+        RC_LINK = 0x5,
+        #[doc = "0x6"]
+        RC_INTERNAL_LINK = 0x6,
+        #[doc = "0x7"]
+        RCEC = 0x7,
+        #[doc = "0x8"]
+        MFVC = 0x8,
+        #[doc = "0x9"]
+        VC_MFVC = 0x9,
+        #[doc = "0xa"]
+        RCRB = 0xa,
+        #[doc = "0xb"]
+        VENDOR = 0xb,
         #[doc = "0xd"]
         ACS = 0xd,
         #[doc = "0xe"]
@@ -2181,23 +2388,108 @@ pub mod pcie {
         ATS = 0xf,
         #[doc = "0x10"]
         SRIOV = 0x10,
+        #[doc = "0x11"]
+        MRIOV = 0x11,
+        #[doc = "0x12"]
+        MULTICAST = 0x12,
         #[doc = "0x13"]
         PRI = 0x13,
+        #[doc = "0x15"]
+        REBAR = 0x15,
+        #[doc = "0x16"]
+        DPA = 0x16,
+        #[doc = "0x17"]
+        TPH = 0x17,
+        #[doc = "0x18"]
+        LTR = 0x18,
+        #[doc = "0x19"]
+        SECONDARY = 0x19,
+        #[doc = "0x1a"]
+        PMUX = 0x1a,
         #[doc = "0x1b"]
         PASID = 0x1b,
+        #[doc = "0x1c"]
+        LN_REQUESTER = 0x1c,
+        #[doc = "0x1d"]
+        DPC = 0x1d,
+        #[doc = "0x1e"]
+        L1PM = 0x1e,
+        #[doc = "0x1f"]
+        PTM = 0x1f,
+        #[doc = "0x20"]
+        M_PCIE = 0x20,
+        #[doc = "0x21"]
+        FRS = 0x21,
+        #[doc = "0x22"]
+        RTR = 0x22,
+        #[doc = "0x23"]
+        DVSEC = 0x23,
+        #[doc = "0x24"]
+        VF_REBAR = 0x24,
+        #[doc = "0x25"]
+        DATA_LINK = 0x25,
+        #[doc = "0x26"]
+        PHY16 = 0x26,
+        #[doc = "0x27"]
+        LANE_MARGINING = 0x27,
+        #[doc = "0x28"]
+        HIERARCHY_ID = 0x28,
+        #[doc = "0x29"]
+        NPEM = 0x29,
+        #[doc = "0x2a"]
+        PHY32 = 0x2a,
+        #[doc = "0x2e"]
+        DOE = 0x2e,
+        #[doc = "0x30"]
+        IDE = 0x30,
     }
     impl ExtendedCapabilityId {
         /// The member with this value, if there is one.
         pub const fn from_raw(raw: u64) -> Option<Self> {
             match raw {
+                0x0 => Some(Self::NULL),
                 0x1 => Some(Self::AER),
+                0x2 => Some(Self::VC),
                 0x3 => Some(Self::DSN),
+                0x4 => Some(Self::POWER_BUDGETING),
+                0x5 => Some(Self::RC_LINK),
+                0x6 => Some(Self::RC_INTERNAL_LINK),
+                0x7 => Some(Self::RCEC),
+                0x8 => Some(Self::MFVC),
+                0x9 => Some(Self::VC_MFVC),
+                0xa => Some(Self::RCRB),
+                0xb => Some(Self::VENDOR),
                 0xd => Some(Self::ACS),
                 0xe => Some(Self::ARI),
                 0xf => Some(Self::ATS),
                 0x10 => Some(Self::SRIOV),
+                0x11 => Some(Self::MRIOV),
+                0x12 => Some(Self::MULTICAST),
                 0x13 => Some(Self::PRI),
+                0x15 => Some(Self::REBAR),
+                0x16 => Some(Self::DPA),
+                0x17 => Some(Self::TPH),
+                0x18 => Some(Self::LTR),
+                0x19 => Some(Self::SECONDARY),
+                0x1a => Some(Self::PMUX),
                 0x1b => Some(Self::PASID),
+                0x1c => Some(Self::LN_REQUESTER),
+                0x1d => Some(Self::DPC),
+                0x1e => Some(Self::L1PM),
+                0x1f => Some(Self::PTM),
+                0x20 => Some(Self::M_PCIE),
+                0x21 => Some(Self::FRS),
+                0x22 => Some(Self::RTR),
+                0x23 => Some(Self::DVSEC),
+                0x24 => Some(Self::VF_REBAR),
+                0x25 => Some(Self::DATA_LINK),
+                0x26 => Some(Self::PHY16),
+                0x27 => Some(Self::LANE_MARGINING),
+                0x28 => Some(Self::HIERARCHY_ID),
+                0x29 => Some(Self::NPEM),
+                0x2a => Some(Self::PHY32),
+                0x2e => Some(Self::DOE),
+                0x30 => Some(Self::IDE),
                 _ => None,
             }
         }
@@ -2253,11 +2545,11 @@ pub mod pcie {
         /// Bits that a write stores.
         pub const RW_MASK: u32 = 0x0;
         /// Bits that a written 1 clears.
-        pub const RW1C_MASK: u32 = 0x3ff030;
+        pub const RW1C_MASK: u32 = 0xfffff030;
         /// Bits written for their effect, that read as zero.
         pub const WO_MASK: u32 = 0x0;
         /// Bits that a function-level reset keeps.
-        pub const STICKY_MASK: u32 = 0x3ff030;
+        pub const STICKY_MASK: u32 = 0xfffff030;
         /// Bits 4: Data Link Protocol Error (RW1CS)
         pub const fn DLPE(self) -> bool { self.0 & 0x10 != 0 }
         /// The word with bits 4 set.
@@ -2342,6 +2634,76 @@ pub mod pcie {
             self.0 = (self.0 & !0x200000) | (((value as u32) << 21) & 0x200000);
             self
         }
+        /// Bits 22: Uncorrectable Internal Error (RW1CS)
+        pub const fn UIE(self) -> bool { self.0 & 0x400000 != 0 }
+        /// The word with bits 22 set.
+        pub const fn with_UIE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400000) | (((value as u32) << 22) & 0x400000);
+            self
+        }
+        /// Bits 23: MC Blocked TLP (RW1CS)
+        pub const fn MCB(self) -> bool { self.0 & 0x800000 != 0 }
+        /// The word with bits 23 set.
+        pub const fn with_MCB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800000) | (((value as u32) << 23) & 0x800000);
+            self
+        }
+        /// Bits 24: AtomicOp Egress Blocked (RW1CS)
+        pub const fn AOEB(self) -> bool { self.0 & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_AOEB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000000) | (((value as u32) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 25: TLP Prefix Blocked Error (RW1CS)
+        pub const fn TPBE(self) -> bool { self.0 & 0x2000000 != 0 }
+        /// The word with bits 25 set.
+        pub const fn with_TPBE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000000) | (((value as u32) << 25) & 0x2000000);
+            self
+        }
+        /// Bits 26: Poisoned TLP Egress Blocked (RW1CS)
+        pub const fn PTEB(self) -> bool { self.0 & 0x4000000 != 0 }
+        /// The word with bits 26 set.
+        pub const fn with_PTEB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000000) | (((value as u32) << 26) & 0x4000000);
+            self
+        }
+        /// Bits 27: DMWr Request Egress Blocked (RW1CS)
+        pub const fn DMWREB(self) -> bool { self.0 & 0x8000000 != 0 }
+        /// The word with bits 27 set.
+        pub const fn with_DMWREB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000000) | (((value as u32) << 27) & 0x8000000);
+            self
+        }
+        /// Bits 28: IDE Check Failed (RW1CS)
+        pub const fn IDECF(self) -> bool { self.0 & 0x10000000 != 0 }
+        /// The word with bits 28 set.
+        pub const fn with_IDECF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+            self
+        }
+        /// Bits 29: Misrouted IDE TLP (RW1CS)
+        pub const fn MIDETLP(self) -> bool { self.0 & 0x20000000 != 0 }
+        /// The word with bits 29 set.
+        pub const fn with_MIDETLP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+            self
+        }
+        /// Bits 30: PCRC Check Failed (RW1CS)
+        pub const fn PCRCCF(self) -> bool { self.0 & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_PCRCCF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: TLP Translation Egress Blocked (RW1CS)
+        pub const fn TLPTEB(self) -> bool { self.0 & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_TLPTEB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+            self
+        }
     }
 
     /// Uncorrectable Error Mask: a masked error is not reported. (PCIe 7.8.4.3)
@@ -2353,13 +2715,13 @@ pub mod pcie {
         /// Bits that software only reads.
         pub const RO_MASK: u32 = 0x0;
         /// Bits that a write stores.
-        pub const RW_MASK: u32 = 0x3ff030;
+        pub const RW_MASK: u32 = 0xfffff030;
         /// Bits that a written 1 clears.
         pub const RW1C_MASK: u32 = 0x0;
         /// Bits written for their effect, that read as zero.
         pub const WO_MASK: u32 = 0x0;
         /// Bits that a function-level reset keeps.
-        pub const STICKY_MASK: u32 = 0x3ff030;
+        pub const STICKY_MASK: u32 = 0xfffff030;
         /// Bits 4: Data Link Protocol Error (RWS)
         pub const fn DLPE(self) -> bool { self.0 & 0x10 != 0 }
         /// The word with bits 4 set.
@@ -2442,6 +2804,76 @@ pub mod pcie {
         /// The word with bits 21 set.
         pub const fn with_ACSV(mut self, value: bool) -> Self {
             self.0 = (self.0 & !0x200000) | (((value as u32) << 21) & 0x200000);
+            self
+        }
+        /// Bits 22: Uncorrectable Internal Error (RWS)
+        pub const fn UIE(self) -> bool { self.0 & 0x400000 != 0 }
+        /// The word with bits 22 set.
+        pub const fn with_UIE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400000) | (((value as u32) << 22) & 0x400000);
+            self
+        }
+        /// Bits 23: MC Blocked TLP (RWS)
+        pub const fn MCB(self) -> bool { self.0 & 0x800000 != 0 }
+        /// The word with bits 23 set.
+        pub const fn with_MCB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800000) | (((value as u32) << 23) & 0x800000);
+            self
+        }
+        /// Bits 24: AtomicOp Egress Blocked (RWS)
+        pub const fn AOEB(self) -> bool { self.0 & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_AOEB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000000) | (((value as u32) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 25: TLP Prefix Blocked Error (RWS)
+        pub const fn TPBE(self) -> bool { self.0 & 0x2000000 != 0 }
+        /// The word with bits 25 set.
+        pub const fn with_TPBE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000000) | (((value as u32) << 25) & 0x2000000);
+            self
+        }
+        /// Bits 26: Poisoned TLP Egress Blocked (RWS)
+        pub const fn PTEB(self) -> bool { self.0 & 0x4000000 != 0 }
+        /// The word with bits 26 set.
+        pub const fn with_PTEB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000000) | (((value as u32) << 26) & 0x4000000);
+            self
+        }
+        /// Bits 27: DMWr Request Egress Blocked (RWS)
+        pub const fn DMWREB(self) -> bool { self.0 & 0x8000000 != 0 }
+        /// The word with bits 27 set.
+        pub const fn with_DMWREB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000000) | (((value as u32) << 27) & 0x8000000);
+            self
+        }
+        /// Bits 28: IDE Check Failed (RWS)
+        pub const fn IDECF(self) -> bool { self.0 & 0x10000000 != 0 }
+        /// The word with bits 28 set.
+        pub const fn with_IDECF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+            self
+        }
+        /// Bits 29: Misrouted IDE TLP (RWS)
+        pub const fn MIDETLP(self) -> bool { self.0 & 0x20000000 != 0 }
+        /// The word with bits 29 set.
+        pub const fn with_MIDETLP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+            self
+        }
+        /// Bits 30: PCRC Check Failed (RWS)
+        pub const fn PCRCCF(self) -> bool { self.0 & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_PCRCCF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: TLP Translation Egress Blocked (RWS)
+        pub const fn TLPTEB(self) -> bool { self.0 & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_TLPTEB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
             self
         }
     }
@@ -2455,13 +2887,13 @@ pub mod pcie {
         /// Bits that software only reads.
         pub const RO_MASK: u32 = 0x0;
         /// Bits that a write stores.
-        pub const RW_MASK: u32 = 0x3ff030;
+        pub const RW_MASK: u32 = 0xfffff030;
         /// Bits that a written 1 clears.
         pub const RW1C_MASK: u32 = 0x0;
         /// Bits written for their effect, that read as zero.
         pub const WO_MASK: u32 = 0x0;
         /// Bits that a function-level reset keeps.
-        pub const STICKY_MASK: u32 = 0x3ff030;
+        pub const STICKY_MASK: u32 = 0xfffff030;
         /// Bits 4: Data Link Protocol Error (RWS)
         pub const fn DLPE(self) -> bool { self.0 & 0x10 != 0 }
         /// The word with bits 4 set.
@@ -2544,6 +2976,76 @@ pub mod pcie {
         /// The word with bits 21 set.
         pub const fn with_ACSV(mut self, value: bool) -> Self {
             self.0 = (self.0 & !0x200000) | (((value as u32) << 21) & 0x200000);
+            self
+        }
+        /// Bits 22: Uncorrectable Internal Error (RWS)
+        pub const fn UIE(self) -> bool { self.0 & 0x400000 != 0 }
+        /// The word with bits 22 set.
+        pub const fn with_UIE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400000) | (((value as u32) << 22) & 0x400000);
+            self
+        }
+        /// Bits 23: MC Blocked TLP (RWS)
+        pub const fn MCB(self) -> bool { self.0 & 0x800000 != 0 }
+        /// The word with bits 23 set.
+        pub const fn with_MCB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800000) | (((value as u32) << 23) & 0x800000);
+            self
+        }
+        /// Bits 24: AtomicOp Egress Blocked (RWS)
+        pub const fn AOEB(self) -> bool { self.0 & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_AOEB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000000) | (((value as u32) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 25: TLP Prefix Blocked Error (RWS)
+        pub const fn TPBE(self) -> bool { self.0 & 0x2000000 != 0 }
+        /// The word with bits 25 set.
+        pub const fn with_TPBE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000000) | (((value as u32) << 25) & 0x2000000);
+            self
+        }
+        /// Bits 26: Poisoned TLP Egress Blocked (RWS)
+        pub const fn PTEB(self) -> bool { self.0 & 0x4000000 != 0 }
+        /// The word with bits 26 set.
+        pub const fn with_PTEB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000000) | (((value as u32) << 26) & 0x4000000);
+            self
+        }
+        /// Bits 27: DMWr Request Egress Blocked (RWS)
+        pub const fn DMWREB(self) -> bool { self.0 & 0x8000000 != 0 }
+        /// The word with bits 27 set.
+        pub const fn with_DMWREB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000000) | (((value as u32) << 27) & 0x8000000);
+            self
+        }
+        /// Bits 28: IDE Check Failed (RWS)
+        pub const fn IDECF(self) -> bool { self.0 & 0x10000000 != 0 }
+        /// The word with bits 28 set.
+        pub const fn with_IDECF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+            self
+        }
+        /// Bits 29: Misrouted IDE TLP (RWS)
+        pub const fn MIDETLP(self) -> bool { self.0 & 0x20000000 != 0 }
+        /// The word with bits 29 set.
+        pub const fn with_MIDETLP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+            self
+        }
+        /// Bits 30: PCRC Check Failed (RWS)
+        pub const fn PCRCCF(self) -> bool { self.0 & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_PCRCCF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: TLP Translation Egress Blocked (RWS)
+        pub const fn TLPTEB(self) -> bool { self.0 & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_TLPTEB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
             self
         }
     }
@@ -2559,11 +3061,11 @@ pub mod pcie {
         /// Bits that a write stores.
         pub const RW_MASK: u32 = 0x0;
         /// Bits that a written 1 clears.
-        pub const RW1C_MASK: u32 = 0x31c1;
+        pub const RW1C_MASK: u32 = 0xf1c1;
         /// Bits written for their effect, that read as zero.
         pub const WO_MASK: u32 = 0x0;
         /// Bits that a function-level reset keeps.
-        pub const STICKY_MASK: u32 = 0x31c1;
+        pub const STICKY_MASK: u32 = 0xf1c1;
         /// Bits 0: Receiver Error (RW1CS)
         pub const fn RXERR(self) -> bool { self.0 & 0x1 != 0 }
         /// The word with bits 0 set.
@@ -2606,6 +3108,20 @@ pub mod pcie {
             self.0 = (self.0 & !0x2000) | (((value as u32) << 13) & 0x2000);
             self
         }
+        /// Bits 14: Corrected Internal Error (RW1CS)
+        pub const fn CIE(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_CIE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u32) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: Header Log Overflow Error (RW1CS)
+        pub const fn HLOE(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_HLOE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u32) << 15) & 0x8000);
+            self
+        }
     }
 
     /// Correctable Error Mask: a masked error is not reported. (PCIe 7.8.4.6)
@@ -2617,13 +3133,13 @@ pub mod pcie {
         /// Bits that software only reads.
         pub const RO_MASK: u32 = 0x0;
         /// Bits that a write stores.
-        pub const RW_MASK: u32 = 0x31c1;
+        pub const RW_MASK: u32 = 0xf1c1;
         /// Bits that a written 1 clears.
         pub const RW1C_MASK: u32 = 0x0;
         /// Bits written for their effect, that read as zero.
         pub const WO_MASK: u32 = 0x0;
         /// Bits that a function-level reset keeps.
-        pub const STICKY_MASK: u32 = 0x31c1;
+        pub const STICKY_MASK: u32 = 0xf1c1;
         /// Bits 0: Receiver Error (RWS)
         pub const fn RXERR(self) -> bool { self.0 & 0x1 != 0 }
         /// The word with bits 0 set.
@@ -2666,6 +3182,20 @@ pub mod pcie {
             self.0 = (self.0 & !0x2000) | (((value as u32) << 13) & 0x2000);
             self
         }
+        /// Bits 14: Corrected Internal Error (RWS)
+        pub const fn CIE(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_CIE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u32) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: Header Log Overflow Error (RWS)
+        pub const fn HLOE(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_HLOE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u32) << 15) & 0x8000);
+            self
+        }
     }
 
     /// One double word of the header of the TLP behind the first error, first byte highest. (PCIe 7.8.4.8)
@@ -2704,7 +3234,7 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u32 = 0x0;
             /// Bits that software only reads.
-            pub const RO_MASK: u32 = 0xfff;
+            pub const RO_MASK: u32 = 0x1fff;
             /// Bits that a write stores.
             pub const RW_MASK: u32 = 0x0;
             /// Bits that a written 1 clears.
@@ -2771,6 +3301,13 @@ pub mod pcie {
                 self.0 = (self.0 & !0x800) | (((value as u32) << 11) & 0x800);
                 self
             }
+            /// Bits 12: Completion Timeout Prefix/Header Log Capable (RO)
+            pub const fn CTPHLC(self) -> bool { self.0 & 0x1000 != 0 }
+            /// The word with bits 12 set.
+            pub const fn with_CTPHLC(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1000) | (((value as u32) << 12) & 0x1000);
+                self
+            }
         }
         /// The registers, by the id that a change in the register file bears.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -2808,11 +3345,11 @@ pub mod pcie {
         pub static BLOCK: Block = Block { name: "Aer",
             size: SIZE, spans: &[
                 Span { at: 0x0, count: 1, stride: 0x4, what: What::Register(Register { name: "HEADER", size: 4, reset: 0x10000, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
-                Span { at: 0x4, count: 1, stride: 0x4, what: What::Register(Register { name: "UESTA", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x3ff030, sticky: 0x3ff030 }) },
-                Span { at: 0x8, count: 1, stride: 0x4, what: What::Register(Register { name: "UEMSK", size: 4, reset: 0x0, rw: 0x3ff030, rw1c: 0x0, sticky: 0x3ff030 }) },
-                Span { at: 0xc, count: 1, stride: 0x4, what: What::Register(Register { name: "UESVRT", size: 4, reset: 0x62030, rw: 0x3ff030, rw1c: 0x0, sticky: 0x3ff030 }) },
-                Span { at: 0x10, count: 1, stride: 0x4, what: What::Register(Register { name: "CESTA", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x31c1, sticky: 0x31c1 }) },
-                Span { at: 0x14, count: 1, stride: 0x4, what: What::Register(Register { name: "CEMSK", size: 4, reset: 0x2000, rw: 0x31c1, rw1c: 0x0, sticky: 0x31c1 }) },
+                Span { at: 0x4, count: 1, stride: 0x4, what: What::Register(Register { name: "UESTA", size: 4, reset: 0x0, rw: 0x0, rw1c: 0xfffff030, sticky: 0xfffff030 }) },
+                Span { at: 0x8, count: 1, stride: 0x4, what: What::Register(Register { name: "UEMSK", size: 4, reset: 0x0, rw: 0xfffff030, rw1c: 0x0, sticky: 0xfffff030 }) },
+                Span { at: 0xc, count: 1, stride: 0x4, what: What::Register(Register { name: "UESVRT", size: 4, reset: 0x62030, rw: 0xfffff030, rw1c: 0x0, sticky: 0xfffff030 }) },
+                Span { at: 0x10, count: 1, stride: 0x4, what: What::Register(Register { name: "CESTA", size: 4, reset: 0x0, rw: 0x0, rw1c: 0xf1c1, sticky: 0xf1c1 }) },
+                Span { at: 0x14, count: 1, stride: 0x4, what: What::Register(Register { name: "CEMSK", size: 4, reset: 0x2000, rw: 0xf1c1, rw1c: 0x0, sticky: 0xf1c1 }) },
                 Span { at: 0x18, count: 1, stride: 0x4, what: What::Register(Register { name: "CAP", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x81f }) },
                 Span { at: 0x1c, count: 4, stride: 0x4, what: What::Register(Register { name: "HDRLOG", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
         ] };
@@ -2821,7 +3358,7 @@ pub mod pcie {
     /// Advanced Error Reporting of a root port: it also receives the error messages from below. (PCIe 7.8.4)
     pub mod aer_root {
         use super::*;
-        pub use super::aer::CAP;
+        pub use crate::pcie::aer::CAP;
 
         /// Root Error Command. (PCIe 7.8.4.9)
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -3015,11 +3552,11 @@ pub mod pcie {
         pub static BLOCK: Block = Block { name: "AerRoot",
             size: SIZE, spans: &[
                 Span { at: 0x0, count: 1, stride: 0x4, what: What::Register(Register { name: "HEADER", size: 4, reset: 0x10000, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
-                Span { at: 0x4, count: 1, stride: 0x4, what: What::Register(Register { name: "UESTA", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x3ff030, sticky: 0x3ff030 }) },
-                Span { at: 0x8, count: 1, stride: 0x4, what: What::Register(Register { name: "UEMSK", size: 4, reset: 0x0, rw: 0x3ff030, rw1c: 0x0, sticky: 0x3ff030 }) },
-                Span { at: 0xc, count: 1, stride: 0x4, what: What::Register(Register { name: "UESVRT", size: 4, reset: 0x62030, rw: 0x3ff030, rw1c: 0x0, sticky: 0x3ff030 }) },
-                Span { at: 0x10, count: 1, stride: 0x4, what: What::Register(Register { name: "CESTA", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x31c1, sticky: 0x31c1 }) },
-                Span { at: 0x14, count: 1, stride: 0x4, what: What::Register(Register { name: "CEMSK", size: 4, reset: 0x2000, rw: 0x31c1, rw1c: 0x0, sticky: 0x31c1 }) },
+                Span { at: 0x4, count: 1, stride: 0x4, what: What::Register(Register { name: "UESTA", size: 4, reset: 0x0, rw: 0x0, rw1c: 0xfffff030, sticky: 0xfffff030 }) },
+                Span { at: 0x8, count: 1, stride: 0x4, what: What::Register(Register { name: "UEMSK", size: 4, reset: 0x0, rw: 0xfffff030, rw1c: 0x0, sticky: 0xfffff030 }) },
+                Span { at: 0xc, count: 1, stride: 0x4, what: What::Register(Register { name: "UESVRT", size: 4, reset: 0x62030, rw: 0xfffff030, rw1c: 0x0, sticky: 0xfffff030 }) },
+                Span { at: 0x10, count: 1, stride: 0x4, what: What::Register(Register { name: "CESTA", size: 4, reset: 0x0, rw: 0x0, rw1c: 0xf1c1, sticky: 0xf1c1 }) },
+                Span { at: 0x14, count: 1, stride: 0x4, what: What::Register(Register { name: "CEMSK", size: 4, reset: 0x2000, rw: 0xf1c1, rw1c: 0x0, sticky: 0xf1c1 }) },
                 Span { at: 0x18, count: 1, stride: 0x4, what: What::Register(Register { name: "CAP", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x81f }) },
                 Span { at: 0x1c, count: 4, stride: 0x4, what: What::Register(Register { name: "HDRLOG", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
                 Span { at: 0x2c, count: 1, stride: 0x4, what: What::Register(Register { name: "RECMD", size: 4, reset: 0x0, rw: 0x7, rw1c: 0x0, sticky: 0x0 }) },
@@ -3836,7 +4373,7 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u16 = 0x0;
             /// Bits that software only reads.
-            pub const RO_MASK: u16 = 0x6;
+            pub const RO_MASK: u16 = 0x26;
             /// Bits that a write stores.
             pub const RW_MASK: u16 = 0x19;
             /// Bits that a written 1 clears.
@@ -3880,6 +4417,13 @@ pub mod pcie {
             /// The word with bits 4 set.
             pub const fn with_ARICH(mut self, value: bool) -> Self {
                 self.0 = (self.0 & !0x10) | (((value as u16) << 4) & 0x10);
+                self
+            }
+            /// Bits 5: VF 10-Bit Tag Requester Enable (RO)
+            pub const fn TAG10E(self) -> bool { self.0 & 0x20 != 0 }
+            /// The word with bits 5 set.
+            pub const fn with_TAG10E(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20) | (((value as u16) << 5) & 0x20);
                 self
             }
         }
@@ -4366,6 +4910,8 @@ pub mod pcie {
     pub enum BarType {
         #[doc = "0x0"]
         BITS32 = 0x0,
+        #[doc = "0x1"]
+        BELOW_1M = 0x1,
         #[doc = "0x2"]
         BITS64 = 0x2,
     }
@@ -4374,7 +4920,49 @@ pub mod pcie {
         pub const fn from_raw(raw: u64) -> Option<Self> {
             match raw {
                 0x0 => Some(Self::BITS32),
+                0x1 => Some(Self::BELOW_1M),
                 0x2 => Some(Self::BITS64),
+                _ => None,
+            }
+        }
+    }
+
+    /// How quickly a function of a conventional bus claims a transaction.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum DevselTiming {
+        #[doc = "0x0"]
+        FAST = 0x0,
+        #[doc = "0x1"]
+        MEDIUM = 0x1,
+        #[doc = "0x2"]
+        SLOW = 0x2,
+    }
+    impl DevselTiming {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::FAST),
+                0x1 => Some(Self::MEDIUM),
+                0x2 => Some(Self::SLOW),
+                _ => None,
+            }
+        }
+    }
+
+    /// How wide the addresses of a bridge's I/O or prefetchable window are.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum WindowType {
+        #[doc = "0x0"]
+        NARROW = 0x0,
+        #[doc = "0x1"]
+        WIDE = 0x1,
+    }
+    impl WindowType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NARROW),
+                0x1 => Some(Self::WIDE),
                 _ => None,
             }
         }
@@ -4445,7 +5033,7 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u16 = 0x0;
             /// Bits that software only reads.
-            pub const RO_MASK: u16 = 0x0;
+            pub const RO_MASK: u16 = 0x2b8;
             /// Bits that a write stores.
             pub const RW_MASK: u16 = 0x547;
             /// Bits that a written 1 clears.
@@ -4477,6 +5065,27 @@ pub mod pcie {
                 self.0 = (self.0 & !0x4) | (((value as u16) << 2) & 0x4);
                 self
             }
+            /// Bits 3: Special Cycle Enable: 0 on PCI Express (RO)
+            pub const fn SCE(self) -> bool { self.0 & 0x8 != 0 }
+            /// The word with bits 3 set.
+            pub const fn with_SCE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x8) | (((value as u16) << 3) & 0x8);
+                self
+            }
+            /// Bits 4: Memory Write and Invalidate Enable: 0 on PCI Express (RO)
+            pub const fn MWIE(self) -> bool { self.0 & 0x10 != 0 }
+            /// The word with bits 4 set.
+            pub const fn with_MWIE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10) | (((value as u16) << 4) & 0x10);
+                self
+            }
+            /// Bits 5: VGA Palette Snoop: 0 on PCI Express (RO)
+            pub const fn VGASE(self) -> bool { self.0 & 0x20 != 0 }
+            /// The word with bits 5 set.
+            pub const fn with_VGASE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20) | (((value as u16) << 5) & 0x20);
+                self
+            }
             /// Bits 6: Parity Error Response Enable (RW)
             pub const fn PERE(self) -> bool { self.0 & 0x40 != 0 }
             /// The word with bits 6 set.
@@ -4484,11 +5093,25 @@ pub mod pcie {
                 self.0 = (self.0 & !0x40) | (((value as u16) << 6) & 0x40);
                 self
             }
+            /// Bits 7: IDSEL Stepping, once wait cycle control: 0 on PCI Express (RO)
+            pub const fn IDSEL(self) -> bool { self.0 & 0x80 != 0 }
+            /// The word with bits 7 set.
+            pub const fn with_IDSEL(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80) | (((value as u16) << 7) & 0x80);
+                self
+            }
             /// Bits 8: SERR# Enable: reports errors to the root complex (RW)
             pub const fn SERRE(self) -> bool { self.0 & 0x100 != 0 }
             /// The word with bits 8 set.
             pub const fn with_SERRE(mut self, value: bool) -> Self {
                 self.0 = (self.0 & !0x100) | (((value as u16) << 8) & 0x100);
+                self
+            }
+            /// Bits 9: Fast Back-to-Back Transactions Enable: 0 on PCI Express (RO)
+            pub const fn FBE(self) -> bool { self.0 & 0x200 != 0 }
+            /// The word with bits 9 set.
+            pub const fn with_FBE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x200) | (((value as u16) << 9) & 0x200);
                 self
             }
             /// Bits 10: Interrupt Disable: asserts no INTx (RW)
@@ -4507,7 +5130,7 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u16 = 0x10;
             /// Bits that software only reads.
-            pub const RO_MASK: u16 = 0x18;
+            pub const RO_MASK: u16 = 0x6f8;
             /// Bits that a write stores.
             pub const RW_MASK: u16 = 0x0;
             /// Bits that a written 1 clears.
@@ -4532,11 +5155,39 @@ pub mod pcie {
                 self.0 = (self.0 & !0x10) | (((value as u16) << 4) & 0x10);
                 self
             }
+            /// Bits 5: 66 MHz Capable: 0 on PCI Express (RO)
+            pub const fn MHZ66(self) -> bool { self.0 & 0x20 != 0 }
+            /// The word with bits 5 set.
+            pub const fn with_MHZ66(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20) | (((value as u16) << 5) & 0x20);
+                self
+            }
+            /// Bits 6: User-Definable Features: PCI 2.1 only (RO)
+            pub const fn UDF(self) -> bool { self.0 & 0x40 != 0 }
+            /// The word with bits 6 set.
+            pub const fn with_UDF(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40) | (((value as u16) << 6) & 0x40);
+                self
+            }
+            /// Bits 7: Fast Back-to-Back Capable: 0 on PCI Express (RO)
+            pub const fn FBC(self) -> bool { self.0 & 0x80 != 0 }
+            /// The word with bits 7 set.
+            pub const fn with_FBC(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80) | (((value as u16) << 7) & 0x80);
+                self
+            }
             /// Bits 8: Master Data Parity Error (RW1C)
             pub const fn MDPE(self) -> bool { self.0 & 0x100 != 0 }
             /// The word with bits 8 set.
             pub const fn with_MDPE(mut self, value: bool) -> Self {
                 self.0 = (self.0 & !0x100) | (((value as u16) << 8) & 0x100);
+                self
+            }
+            /// Bits 10:9: DEVSEL timing: 0 on PCI Express (RO)
+            pub const fn DEVSEL(self) -> u8 { ((self.0 >> 9) & 0x3) as u8 }
+            /// The word with bits 10:9 set.
+            pub const fn with_DEVSEL(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x600) | (((value as u16) << 9) & 0x600);
                 self
             }
             /// Bits 11: Signaled Target Abort: completed with Completer Abort (RW1C)
@@ -4960,6 +5611,38 @@ pub mod pcie {
         }
     }
 
+    /// A base address register of I/O ports. (PCIe 7.5.1.2.1)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct IoBar(pub u32);
+    impl IoBar {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x1;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x1;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0xfffffffc;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits 0: 0: memory; 1: I/O (RO)
+        pub const fn IO(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_IO(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+            self
+        }
+        /// Bits 31:2: port bits 31:2 (RW)
+        pub const fn BASE(self) -> u32 { (self.0 >> 2) & 0x3fffffff }
+        /// The word with bits 31:2 set.
+        pub const fn with_BASE(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xfffffffc) | (((value) << 2) & 0xfffffffc);
+            self
+        }
+    }
+
     /// The high half of a 64-bit base address register. (PCIe 7.5.1.2.1)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct BarHigh(pub u32);
@@ -5020,16 +5703,16 @@ pub mod pcie {
     /// The header of a function that is no bridge. (PCIe 7.5.1.2)
     pub mod type0 {
         use super::*;
-        pub use super::common_header::VENDOR_ID;
-        pub use super::common_header::DEVICE_ID;
-        pub use super::common_header::COMMAND;
-        pub use super::common_header::STATUS;
-        pub use super::common_header::REVISION_ID;
-        pub use super::common_header::CLASS_CODE;
-        pub use super::common_header::CACHE_LINE_SIZE;
-        pub use super::common_header::LATENCY_TIMER;
-        pub use super::common_header::HEADER_TYPE;
-        pub use super::common_header::BIST;
+        pub use crate::pcie::common_header::VENDOR_ID;
+        pub use crate::pcie::common_header::DEVICE_ID;
+        pub use crate::pcie::common_header::COMMAND;
+        pub use crate::pcie::common_header::STATUS;
+        pub use crate::pcie::common_header::REVISION_ID;
+        pub use crate::pcie::common_header::CLASS_CODE;
+        pub use crate::pcie::common_header::CACHE_LINE_SIZE;
+        pub use crate::pcie::common_header::LATENCY_TIMER;
+        pub use crate::pcie::common_header::HEADER_TYPE;
+        pub use crate::pcie::common_header::BIST;
 
         /// Zero on PCI Express. (PCIe 7.5.1.2.2)
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -5111,9 +5794,9 @@ pub mod pcie {
                 self
             }
         }
-        pub use super::common_header::CAP_PTR;
-        pub use super::common_header::INT_LINE;
-        pub use super::common_header::INT_PIN;
+        pub use crate::pcie::common_header::CAP_PTR;
+        pub use crate::pcie::common_header::INT_LINE;
+        pub use crate::pcie::common_header::INT_PIN;
 
         /// Zero on PCI Express. (PCIe 7.5.1.2.5)
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -5253,16 +5936,16 @@ pub mod pcie {
     /// The header of a bridge: a root port, or a switch's upstream or downstream port. (PCIe 7.5.1.3)
     pub mod type1 {
         use super::*;
-        pub use super::common_header::VENDOR_ID;
-        pub use super::common_header::DEVICE_ID;
-        pub use super::common_header::COMMAND;
-        pub use super::common_header::STATUS;
-        pub use super::common_header::REVISION_ID;
-        pub use super::common_header::CLASS_CODE;
-        pub use super::common_header::CACHE_LINE_SIZE;
-        pub use super::common_header::LATENCY_TIMER;
-        pub use super::common_header::HEADER_TYPE;
-        pub use super::common_header::BIST;
+        pub use crate::pcie::common_header::VENDOR_ID;
+        pub use crate::pcie::common_header::DEVICE_ID;
+        pub use crate::pcie::common_header::COMMAND;
+        pub use crate::pcie::common_header::STATUS;
+        pub use crate::pcie::common_header::REVISION_ID;
+        pub use crate::pcie::common_header::CLASS_CODE;
+        pub use crate::pcie::common_header::CACHE_LINE_SIZE;
+        pub use crate::pcie::common_header::LATENCY_TIMER;
+        pub use crate::pcie::common_header::HEADER_TYPE;
+        pub use crate::pcie::common_header::BIST;
 
         /// The bus above; a note of software on PCI Express. (PCIe 7.5.1.3.2)
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -5447,7 +6130,7 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u16 = 0x0;
             /// Bits that software only reads.
-            pub const RO_MASK: u16 = 0x0;
+            pub const RO_MASK: u16 = 0x6a0;
             /// Bits that a write stores.
             pub const RW_MASK: u16 = 0x0;
             /// Bits that a written 1 clears.
@@ -5458,11 +6141,32 @@ pub mod pcie {
             pub const STICKY_MASK: u16 = 0x0;
             /// Byte offset in its block.
             pub const AT: u32 = 0x1e;
+            /// Bits 5: 66 MHz Capable: 0 on PCI Express (RO)
+            pub const fn MHZ66(self) -> bool { self.0 & 0x20 != 0 }
+            /// The word with bits 5 set.
+            pub const fn with_MHZ66(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20) | (((value as u16) << 5) & 0x20);
+                self
+            }
+            /// Bits 7: Fast Back-to-Back Capable: 0 on PCI Express (RO)
+            pub const fn FBC(self) -> bool { self.0 & 0x80 != 0 }
+            /// The word with bits 7 set.
+            pub const fn with_FBC(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80) | (((value as u16) << 7) & 0x80);
+                self
+            }
             /// Bits 8: Master Data Parity Error (RW1C)
             pub const fn MDPE(self) -> bool { self.0 & 0x100 != 0 }
             /// The word with bits 8 set.
             pub const fn with_MDPE(mut self, value: bool) -> Self {
                 self.0 = (self.0 & !0x100) | (((value as u16) << 8) & 0x100);
+                self
+            }
+            /// Bits 10:9: DEVSEL timing: 0 on PCI Express (RO)
+            pub const fn DEVSEL(self) -> u8 { ((self.0 >> 9) & 0x3) as u8 }
+            /// The word with bits 10:9 set.
+            pub const fn with_DEVSEL(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x600) | (((value as u16) << 9) & 0x600);
                 self
             }
             /// Bits 11: Signaled Target Abort (RW1C)
@@ -5509,7 +6213,7 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u16 = 0x0;
             /// Bits that software only reads.
-            pub const RO_MASK: u16 = 0x0;
+            pub const RO_MASK: u16 = 0xf;
             /// Bits that a write stores.
             pub const RW_MASK: u16 = 0xfff0;
             /// Bits that a written 1 clears.
@@ -5520,6 +6224,13 @@ pub mod pcie {
             pub const STICKY_MASK: u16 = 0x0;
             /// Byte offset in its block.
             pub const AT: u32 = 0x20;
+            /// Bits 3:0: reserved, 0 (RO)
+            pub const fn TYPE(self) -> u8 { (self.0 & 0xf) as u8 }
+            /// The word with bits 3:0 set.
+            pub const fn with_TYPE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf) | ((value as u16) & 0xf);
+                self
+            }
             /// Bits 15:4: address bits 31:20 (RW)
             pub const fn BASE(self) -> u16 { (self.0 >> 4) & 0xfff }
             /// The word with bits 15:4 set.
@@ -5536,7 +6247,7 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u16 = 0x0;
             /// Bits that software only reads.
-            pub const RO_MASK: u16 = 0x0;
+            pub const RO_MASK: u16 = 0xf;
             /// Bits that a write stores.
             pub const RW_MASK: u16 = 0xfff0;
             /// Bits that a written 1 clears.
@@ -5547,6 +6258,13 @@ pub mod pcie {
             pub const STICKY_MASK: u16 = 0x0;
             /// Byte offset in its block.
             pub const AT: u32 = 0x22;
+            /// Bits 3:0: reserved, 0 (RO)
+            pub const fn TYPE(self) -> u8 { (self.0 & 0xf) as u8 }
+            /// The word with bits 3:0 set.
+            pub const fn with_TYPE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf) | ((value as u16) & 0xf);
+                self
+            }
             /// Bits 15:4: address bits 31:20 (RW)
             pub const fn LIMIT(self) -> u16 { (self.0 >> 4) & 0xfff }
             /// The word with bits 15:4 set.
@@ -5731,9 +6449,9 @@ pub mod pcie {
                 self
             }
         }
-        pub use super::common_header::CAP_PTR;
-        pub use super::common_header::INT_LINE;
-        pub use super::common_header::INT_PIN;
+        pub use crate::pcie::common_header::CAP_PTR;
+        pub use crate::pcie::common_header::INT_LINE;
+        pub use crate::pcie::common_header::INT_PIN;
 
         /// How the bridge treats its secondary side. (PCIe 7.5.1.3.13)
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -5742,7 +6460,7 @@ pub mod pcie {
             /// The value after a cold reset.
             pub const RESET: u16 = 0x0;
             /// Bits that software only reads.
-            pub const RO_MASK: u16 = 0x3c;
+            pub const RO_MASK: u16 = 0xfbc;
             /// Bits that a write stores.
             pub const RW_MASK: u16 = 0x43;
             /// Bits that a written 1 clears.
@@ -5800,6 +6518,41 @@ pub mod pcie {
             /// The word with bits 6 set.
             pub const fn with_SBR(mut self, value: bool) -> Self {
                 self.0 = (self.0 & !0x40) | (((value as u16) << 6) & 0x40);
+                self
+            }
+            /// Bits 7: Fast Back-to-Back Transactions Enable: 0 on PCI Express (RO)
+            pub const fn FBE(self) -> bool { self.0 & 0x80 != 0 }
+            /// The word with bits 7 set.
+            pub const fn with_FBE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80) | (((value as u16) << 7) & 0x80);
+                self
+            }
+            /// Bits 8: Primary Discard Timer: 0 on PCI Express (RO)
+            pub const fn PDT(self) -> bool { self.0 & 0x100 != 0 }
+            /// The word with bits 8 set.
+            pub const fn with_PDT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x100) | (((value as u16) << 8) & 0x100);
+                self
+            }
+            /// Bits 9: Secondary Discard Timer: 0 on PCI Express (RO)
+            pub const fn SDT(self) -> bool { self.0 & 0x200 != 0 }
+            /// The word with bits 9 set.
+            pub const fn with_SDT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x200) | (((value as u16) << 9) & 0x200);
+                self
+            }
+            /// Bits 10: Discard Timer Status: 0 on PCI Express (RO)
+            pub const fn DTS(self) -> bool { self.0 & 0x400 != 0 }
+            /// The word with bits 10 set.
+            pub const fn with_DTS(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x400) | (((value as u16) << 10) & 0x400);
+                self
+            }
+            /// Bits 11: Discard Timer SERR# Enable: 0 on PCI Express (RO)
+            pub const fn DTSE(self) -> bool { self.0 & 0x800 != 0 }
+            /// The word with bits 11 set.
+            pub const fn with_DTSE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x800) | (((value as u16) << 11) & 0x800);
                 self
             }
         }
@@ -5915,6 +6668,403 @@ pub mod pcie {
                 Span { at: 0x3c, count: 1, stride: 0x1, what: What::Register(Register { name: "INT_LINE", size: 1, reset: 0x0, rw: 0xff, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x3d, count: 1, stride: 0x1, what: What::Register(Register { name: "INT_PIN", size: 1, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x3e, count: 1, stride: 0x2, what: What::Register(Register { name: "BRIDGE_CONTROL", size: 2, reset: 0x0, rw: 0x43, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+}
+
+/// The test function: a small device that exercises the way in from a guest.
+pub mod testfn {
+    use super::*;
+
+    /// The registers that a guest sees in BAR0. (siov test function)
+    pub mod bar0 {
+        use super::*;
+
+        /// Tells that this is the function: the letters SIOV, little endian. (siov test function)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ID(pub u32);
+        impl ID {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x564f4953;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x0;
+            /// Bits 31:0: identity (RO)
+            pub const fn MAGIC(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_MAGIC(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Keeps what is written. (siov test function)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct SCRATCH(pub u32);
+        impl SCRATCH {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x4;
+            /// Bits 31:0: anything (RW)
+            pub const fn VALUE(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_VALUE(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// A write raises a vector; one that does not exist is counted and raises none. (siov test function)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct DOORBELL(pub u32);
+        impl DOORBELL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0xffffffff;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x8;
+            /// Bits 31:0: the vector to raise (WO)
+            pub const fn VECTOR(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_VECTOR(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Doorbells since the reset, wrapping around. (siov test function)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct DOORBELL_COUNT(pub u32);
+        impl DOORBELL_COUNT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xc;
+            /// Bits 31:0: doorbells (RO)
+            pub const fn COUNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_COUNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Where the copy reads. (siov test function)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct COPY_SRC(pub u64);
+        impl COPY_SRC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0xffffffffffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x10;
+            /// Bits 63:0: guest address, any alignment (RW)
+            pub const fn ADDR(self) -> u64 { self.0 }
+            /// The word with bits 63:0 set.
+            pub const fn with_ADDR(mut self, value: u64) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Where the copy writes. (siov test function)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct COPY_DST(pub u64);
+        impl COPY_DST {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0xffffffffffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x18;
+            /// Bits 63:0: guest address, any alignment (RW)
+            pub const fn ADDR(self) -> u64 { self.0 }
+            /// The word with bits 63:0 set.
+            pub const fn with_ADDR(mut self, value: u64) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// How much is copied. (siov test function)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct COPY_LEN(pub u32);
+        impl COPY_LEN {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x20;
+            /// Bits 31:0: length in bytes (RW)
+            pub const fn BYTES(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_BYTES(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Starts a copy, which runs until COPY_STATUS.BUSY is clear; a start while busy is ignored. (siov test function)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct COPY_CTL(pub u32);
+        impl COPY_CTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xff02;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x1;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x24;
+            /// Bits 0: begin (WO)
+            pub const fn START(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_START(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: raise VECTOR at the end (RW)
+            pub const fn IE(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_IE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+            /// Bits 15:8: the vector to raise (RW)
+            pub const fn VECTOR(self) -> u8 { ((self.0 >> 8) & 0xff) as u8 }
+            /// The word with bits 15:8 set.
+            pub const fn with_VECTOR(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xff00) | (((value as u32) << 8) & 0xff00);
+                self
+            }
+        }
+
+        /// How the copy went. (siov test function)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct COPY_STATUS(pub u32);
+        impl COPY_STATUS {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x1;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x6;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x28;
+            /// Bits 0: a copy is under way (RO)
+            pub const fn BUSY(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_BUSY(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: a copy ended well (RW1C)
+            pub const fn DONE(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_DONE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+            /// Bits 2: a copy ended at COPY_FAULT; what lies behind was not copied (RW1C)
+            pub const fn ERROR(self) -> bool { self.0 & 0x4 != 0 }
+            /// The word with bits 2 set.
+            pub const fn with_ERROR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+                self
+            }
+        }
+
+        /// The first address that could not be read or written, valid with COPY_STATUS.ERROR. (siov test function)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct COPY_FAULT(pub u64);
+        impl COPY_FAULT {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x30;
+            /// Bits 63:0: guest address (RO)
+            pub const fn ADDR(self) -> u64 { self.0 }
+            /// The word with bits 63:0 set.
+            pub const fn with_ADDR(mut self, value: u64) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Pending bits of the vectors. (PCIe 7.7.2.8)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct MSIX_PBA(pub u64);
+        impl MSIX_PBA {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2000;
+            /// Bits 63:0: bit n: vector n waits for its mask to go (RO)
+            pub const fn PENDING(self) -> u64 { self.0 }
+            /// The word with bits 63:0 set.
+            pub const fn with_PENDING(mut self, value: u64) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Tells that this is the function: the letters SIOV, little endian.
+            ID,
+            /// Keeps what is written.
+            SCRATCH,
+            /// A write raises a vector; one that does not exist is counted and raises none.
+            DOORBELL,
+            /// Doorbells since the reset, wrapping around.
+            DOORBELL_COUNT,
+            /// Where the copy reads.
+            COPY_SRC,
+            /// Where the copy writes.
+            COPY_DST,
+            /// How much is copied.
+            COPY_LEN,
+            /// Starts a copy, which runs until COPY_STATUS.BUSY is clear; a start while busy is ignored.
+            COPY_CTL,
+            /// How the copy went.
+            COPY_STATUS,
+            /// The first address that could not be read or written, valid with COPY_STATUS.ERROR.
+            COPY_FAULT,
+            /// Where the message is written, low half; 4-byte aligned.
+            MSIX_TABLE_ADDRESS_LO,
+            /// Where the message is written, high half.
+            MSIX_TABLE_ADDRESS_HI,
+            /// What is written.
+            MSIX_TABLE_DATA,
+            /// Whether the vector may be sent.
+            MSIX_TABLE_VECTOR_CONTROL,
+            /// Pending bits of the vectors.
+            MSIX_PBA,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 15] = [Self::ID, Self::SCRATCH, Self::DOORBELL, Self::DOORBELL_COUNT, Self::COPY_SRC, Self::COPY_DST, Self::COPY_LEN, Self::COPY_CTL, Self::COPY_STATUS, Self::COPY_FAULT, Self::MSIX_TABLE_ADDRESS_LO, Self::MSIX_TABLE_ADDRESS_HI, Self::MSIX_TABLE_DATA, Self::MSIX_TABLE_VECTOR_CONTROL, Self::MSIX_PBA];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10000;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "Bar0",
+            size: SIZE, spans: &[
+                Span { at: 0x0, count: 1, stride: 0x4, what: What::Register(Register { name: "ID", size: 4, reset: 0x564f4953, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x4, count: 1, stride: 0x4, what: What::Register(Register { name: "SCRATCH", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8, count: 1, stride: 0x4, what: What::Register(Register { name: "DOORBELL", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0xc, count: 1, stride: 0x4, what: What::Register(Register { name: "DOORBELL_COUNT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x10, count: 1, stride: 0x8, what: What::Register(Register { name: "COPY_SRC", size: 8, reset: 0x0, rw: 0xffffffffffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x18, count: 1, stride: 0x8, what: What::Register(Register { name: "COPY_DST", size: 8, reset: 0x0, rw: 0xffffffffffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x20, count: 1, stride: 0x4, what: What::Register(Register { name: "COPY_LEN", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x24, count: 1, stride: 0x4, what: What::Register(Register { name: "COPY_CTL", size: 4, reset: 0x0, rw: 0xff02, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x28, count: 1, stride: 0x4, what: What::Register(Register { name: "COPY_STATUS", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x6, sticky: 0x0 }) },
+                Span { at: 0x30, count: 1, stride: 0x8, what: What::Register(Register { name: "COPY_FAULT", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x1000, count: 16, stride: 0x10, what: What::Block("MSIX_TABLE", &crate::pcie::msix_entry::BLOCK) },
+                Span { at: 0x2000, count: 1, stride: 0x8, what: What::Register(Register { name: "MSIX_PBA", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
         ] };
     }
 }

@@ -4,7 +4,6 @@ Section numbers in `ref` are those of revision 6.0.
 """
 
 from siov.spec.pcie.capability import (
-    CapabilityId,
     Express,
     ExpressType,
     Msix,
@@ -19,7 +18,6 @@ from siov.spec.pcie.extended import (
     Ats,
     DeviceSerialNumber,
     ExtendedCapabilityHeader,
-    ExtendedCapabilityId,
     Pasid,
     Pri,
     SrIov,
@@ -32,6 +30,7 @@ from siov.spec.pcie.header import (
     Type0,
     Type1,
 )
+from siov.spec.pcie.ids import CapabilityId, ExtendedCapabilityId
 
 __all__ = [
     "Acs",

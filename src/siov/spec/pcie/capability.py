@@ -2,15 +2,8 @@
 
 from enum import IntEnum
 
-from siov.spec.word import RO, ROS, RW, RW1C, RW1CS, RWS, RegisterBlock, Word, bit, bits, place
-
-
-class CapabilityId(IntEnum):
-    """What a capability is (PCI Code and ID Assignment Specification)."""
-
-    PM = 0x01
-    EXPRESS = 0x10
-    MSIX = 0x11
+from siov.spec.pcie.ids import CapabilityId
+from siov.spec.word import RO, ROS, RW, RW1C, RW1CS, RWS, WO, RegisterBlock, Word, bit, bits, place
 
 
 class CapabilityHeader(Word, width=16, ref="PCIe 7.5.2"):
@@ -142,10 +135,14 @@ class Express(RegisterBlock, size=0x3C, ref="PCIe 7.5.3"):
         ETFS = bit(5, "Extended Tag Field Supported", reset=1)
         L0SL = bits(8, 6, "acceptable L0s latency")
         L1L = bits(11, 9, "acceptable L1 latency")
+        ABP = bit(12, "Attention Button Present: before revision 1.1")
+        AIP = bit(13, "Attention Indicator Present: before revision 1.1")
+        PIP = bit(14, "Power Indicator Present: before revision 1.1")
         RBER = bit(15, "Role-Based Error Reporting", reset=1)
         CSPLV = bits(25, 18, "Captured Slot Power Limit Value")
         CSPLS = bits(27, 26, "Captured Slot Power Limit Scale")
         FLRC = bit(28, "Function Level Reset Capable")
+        TEEIO = bit(30, "TEE-IO Supported")
 
     class DEVCTL(Word, width=16, at=0x08, ref="PCIe 7.5.3.4"):
         """Device Control."""
@@ -161,7 +158,7 @@ class Express(RegisterBlock, size=0x3C, ref="PCIe 7.5.3"):
         AUXPPME = bit(10, "Aux Power PM Enable")
         ENS = bit(11, "Enable No Snoop", RW, reset=1)
         MRRS = bits(14, 12, "Max_Read_Request_Size: 128 << n bytes", RW, reset=2)
-        IFLR = bit(15, "Initiate Function Level Reset; reads as zero", RW)
+        IFLR = bit(15, "Initiate Function Level Reset; a bridge: retry enable", WO)
 
     class DEVSTA(Word, width=16, at=0x0A, ref="PCIe 7.5.3.5"):
         """Device Status."""
@@ -207,6 +204,7 @@ class Express(RegisterBlock, size=0x3C, ref="PCIe 7.5.3"):
 
         CLS = bits(3, 0, "Current Link Speed")
         NLW = bits(9, 4, "Negotiated Link Width")
+        TE = bit(10, "Training Error: before revision 1.1")
         LT = bit(11, "Link Training")
         SCC = bit(12, "Slot Clock Configuration")
         DLLLA = bit(13, "Data Link Layer Link Active")
@@ -288,11 +286,19 @@ class Express(RegisterBlock, size=0x3C, ref="PCIe 7.5.3"):
         AOC32 = bit(7, "32-bit AtomicOp Completer Supported")
         AOC64 = bit(8, "64-bit AtomicOp Completer Supported")
         CASC128 = bit(9, "128-bit CAS Completer Supported")
+        NROEPRP = bit(10, "No RO-enabled PR-PR Passing")
         LTRMS = bit(11, "LTR Mechanism Supported")
+        TPHCS = bits(13, 12, "TPH Completer Supported: 1 TPH, 3 also extended")
+        LNCLS = bits(15, 14, "LN System CLS: cacheline of 64 (1) or 128 bytes (2)")
+        TAG10C = bit(16, "10-Bit Tag Completer Supported")
+        TAG10R = bit(17, "10-Bit Tag Requester Supported")
         OBFFS = bits(19, 18, "OBFF Supported")
         EFFS = bit(20, "Extended Fmt Field Supported")
         EETPS = bit(21, "End-End TLP Prefix Supported: PASID needs it")
         MEETP = bits(23, 22, "Max End-End TLP Prefixes: 0 means 4")
+        EPRS = bits(25, 24, "Emergency Power Reduction Supported")
+        EPRIR = bit(26, "Emergency Power Reduction Initialization Required")
+        FRSS = bit(31, "FRS Supported")
 
     class DEVCTL2(Word, width=16, at=0x28, ref="PCIe 7.5.3.16"):
         """Device Control 2."""
@@ -305,6 +311,8 @@ class Express(RegisterBlock, size=0x3C, ref="PCIe 7.5.3"):
         IDORE = bit(8, "IDO Request Enable", RO)
         IDOCE = bit(9, "IDO Completion Enable", RO)
         LTRME = bit(10, "LTR Mechanism Enable", RO)
+        EPRR = bit(11, "Emergency Power Reduction Request")
+        TAG10E = bit(12, "10-Bit Tag Requester Enable")
         OBFFE = bits(14, 13, "OBFF Enable", RO)
         EETPB = bit(15, "End-End TLP Prefix Blocking", RO)
 
@@ -318,6 +326,7 @@ class Express(RegisterBlock, size=0x3C, ref="PCIe 7.5.3"):
         CLS = bit(8, "Crosslink Supported")
         RPDS = bit(23, "Retimer Presence Detect Supported")
         TRPDS = bit(24, "Two Retimers Presence Detect Supported")
+        DRSS = bit(31, "DRS Supported")
 
     class LNKCTL2(Word, width=16, at=0x30, ref="PCIe 7.5.3.19"):
         """Link Control 2."""
@@ -342,6 +351,9 @@ class Express(RegisterBlock, size=0x3C, ref="PCIe 7.5.3"):
         LER = bit(5, "Link Equalization Request", RW1CS)
         RP = bit(6, "Retimer Presence Detected")
         RP2 = bit(7, "Two Retimers Presence Detected")
+        CLR = bits(9, 8, "Crosslink Resolution")
+        DCP = bits(14, 12, "Downstream Component Presence")
+        DRSMR = bit(15, "DRS Message Received", RW1C)
 
     class SLTCAP2(Word, width=32, at=0x34, ref="PCIe 7.5.3.21"):
         """Slot Capabilities 2."""

@@ -1,21 +1,7 @@
 """Capabilities in the extended configuration space, from 100h on."""
 
-from enum import IntEnum
-
-from siov.spec.word import ROS, RW, RW1C, RW1CS, RWS, RegisterBlock, Word, bit, bits, place
-
-
-class ExtendedCapabilityId(IntEnum):
-    """What an extended capability is (PCI Code and ID Assignment Specification)."""
-
-    AER = 0x0001
-    DSN = 0x0003
-    ACS = 0x000D
-    ARI = 0x000E
-    ATS = 0x000F
-    SRIOV = 0x0010
-    PRI = 0x0013
-    PASID = 0x001B
+from siov.spec.pcie.ids import ExtendedCapabilityId
+from siov.spec.word import ROS, RW, RW1C, RW1CS, RWS, WO, RegisterBlock, Word, bit, bits, place
 
 
 class ExtendedCapabilityHeader(Word, width=32, ref="PCIe 7.6.3"):
@@ -41,6 +27,16 @@ class UncorrectableErrors(Word, width=32, ref="PCIe 7.8.4.2"):
     ECRC = bit(19, "ECRC Error", RW1CS)
     UR = bit(20, "Unsupported Request Error", RW1CS)
     ACSV = bit(21, "ACS Violation", RW1CS)
+    UIE = bit(22, "Uncorrectable Internal Error", RW1CS)
+    MCB = bit(23, "MC Blocked TLP", RW1CS)
+    AOEB = bit(24, "AtomicOp Egress Blocked", RW1CS)
+    TPBE = bit(25, "TLP Prefix Blocked Error", RW1CS)
+    PTEB = bit(26, "Poisoned TLP Egress Blocked", RW1CS)
+    DMWREB = bit(27, "DMWr Request Egress Blocked", RW1CS)
+    IDECF = bit(28, "IDE Check Failed", RW1CS)
+    MIDETLP = bit(29, "Misrouted IDE TLP", RW1CS)
+    PCRCCF = bit(30, "PCRC Check Failed", RW1CS)
+    TLPTEB = bit(31, "TLP Translation Egress Blocked", RW1CS)
 
 
 class UncorrectableMask(UncorrectableErrors, width=32, access=RWS, ref="PCIe 7.8.4.3"):
@@ -66,6 +62,8 @@ class CorrectableErrors(Word, width=32, ref="PCIe 7.8.4.5"):
     ROLLOVER = bit(8, "REPLAY_NUM Rollover", RW1CS)
     TIMEOUT = bit(12, "Replay Timer Timeout", RW1CS)
     ADVNFERR = bit(13, "Advisory Non-Fatal Error", RW1CS)
+    CIE = bit(14, "Corrected Internal Error", RW1CS)
+    HLOE = bit(15, "Header Log Overflow Error", RW1CS)
 
 
 class CorrectableMask(CorrectableErrors, width=32, access=RWS, ref="PCIe 7.8.4.6"):
@@ -102,6 +100,7 @@ class Aer(RegisterBlock, size=0x2C, ref="PCIe 7.8.4"):
         MHRC = bit(9, "Multiple Header Recording Capable")
         MHRE = bit(10, "Multiple Header Recording Enable")
         TLPPLP = bit(11, "TLP Prefix Log Present", ROS)
+        CTPHLC = bit(12, "Completion Timeout Prefix/Header Log Capable")
 
     HDRLOG = place(HeaderLog, at=0x1C, count=4)
 
@@ -213,7 +212,7 @@ class Pri(RegisterBlock, size=0x10, ref="PCIe 10.5.2"):
         """Page Request Control."""
 
         E = bit(0, "Enable", RW)
-        R = bit(1, "Reset; reads as zero", RW)
+        R = bit(1, "Reset", WO)
 
     class STA(Word, width=16, at=6, ref="PCIe 10.5.2.3"):
         """Page Request Status."""
@@ -284,6 +283,7 @@ class SrIov(RegisterBlock, size=0x40, ref="PCIe 9.3.3"):
         VFMIE = bit(2, "VF Migration Interrupt Enable")
         VFMSE = bit(3, "VF Memory Space Enable", RW)
         ARICH = bit(4, "ARI Capable Hierarchy", RW)
+        TAG10E = bit(5, "VF 10-Bit Tag Requester Enable")
 
     class STA(Word, width=16, at=0x0A, ref="PCIe 9.3.3.4"):
         """SR-IOV Status."""

@@ -10,13 +10,30 @@ class HeaderLayout(IntEnum):
 
     TYPE0 = 0
     TYPE1 = 1
+    CARDBUS = 2  # PC Card: no function here has it
 
 
 class BarType(IntEnum):
     """How wide the addresses are that a memory BAR can hold."""
 
     BITS32 = 0
+    BELOW_1M = 1
     BITS64 = 2
+
+
+class DevselTiming(IntEnum):
+    """How quickly a function of a conventional bus claims a transaction."""
+
+    FAST = 0
+    MEDIUM = 1
+    SLOW = 2
+
+
+class WindowType(IntEnum):
+    """How wide the addresses of a bridge's I/O or prefetchable window are."""
+
+    NARROW = 0  # I/O: 16 bits; memory: 32 bits
+    WIDE = 1  # I/O: 32 bits; memory: 64 bits
 
 
 class CommonHeader(RegisterBlock, size=0x40, ref="PCIe 7.5.1.1"):
@@ -38,8 +55,13 @@ class CommonHeader(RegisterBlock, size=0x40, ref="PCIe 7.5.1.1"):
         IOSE = bit(0, "I/O Space Enable: answers I/O requests", RW)
         MSE = bit(1, "Memory Space Enable: answers memory requests", RW)
         BME = bit(2, "Bus Master Enable: issues memory and I/O requests, and so MSIs", RW)
+        SCE = bit(3, "Special Cycle Enable: 0 on PCI Express")
+        MWIE = bit(4, "Memory Write and Invalidate Enable: 0 on PCI Express")
+        VGASE = bit(5, "VGA Palette Snoop: 0 on PCI Express")
         PERE = bit(6, "Parity Error Response Enable", RW)
+        IDSEL = bit(7, "IDSEL Stepping, once wait cycle control: 0 on PCI Express")
         SERRE = bit(8, "SERR# Enable: reports errors to the root complex", RW)
+        FBE = bit(9, "Fast Back-to-Back Transactions Enable: 0 on PCI Express")
         INTxD = bit(10, "Interrupt Disable: asserts no INTx", RW)
 
     class STATUS(Word, width=16, at=0x06, ref="PCIe 7.5.1.1.4"):
@@ -47,7 +69,11 @@ class CommonHeader(RegisterBlock, size=0x40, ref="PCIe 7.5.1.1"):
 
         IRS = bit(3, "Interrupt Status: an INTx is pending")
         CAP = bit(4, "Capabilities List: CAP_PTR is valid", RO, reset=1)
+        MHZ66 = bit(5, "66 MHz Capable: 0 on PCI Express")
+        UDF = bit(6, "User-Definable Features: PCI 2.1 only")
+        FBC = bit(7, "Fast Back-to-Back Capable: 0 on PCI Express")
         MDPE = bit(8, "Master Data Parity Error", RW1C)
+        DEVSEL = bits(10, 9, "DEVSEL timing: 0 on PCI Express", enum=DevselTiming)
         STA = bit(11, "Signaled Target Abort: completed with Completer Abort", RW1C)
         RTA = bit(12, "Received Target Abort: got a Completer Abort", RW1C)
         RMA = bit(13, "Received Master Abort: got an Unsupported Request completion", RW1C)
@@ -116,6 +142,13 @@ class MemoryBar(Word, width=32, ref="PCIe 7.5.1.2.1"):
     TYPE = bits(2, 1, "width of the address", enum=BarType)
     PREFETCH = bit(3, "reads have no side effect")
     BASE = bits(31, 4, "address bits 31:4", RW)
+
+
+class IoBar(Word, width=32, ref="PCIe 7.5.1.2.1"):
+    """A base address register of I/O ports."""
+
+    IO = bit(0, "0: memory; 1: I/O", reset=1)
+    BASE = bits(31, 2, "port bits 31:2", RW)
 
 
 class BarHigh(Word, width=32, ref="PCIe 7.5.1.2.1"):
@@ -192,19 +225,22 @@ class Type1(CommonHeader, size=0x40, ref="PCIe 7.5.1.3"):
     class IO_BASE(Word, width=8, at=0x1C, ref="PCIe 7.5.1.3.6"):
         """Start of the I/O window; zero and read-only on a bridge that forwards no I/O."""
 
-        TYPE = bits(3, 0, "0: 16-bit, 1: 32-bit addresses")
+        TYPE = bits(3, 0, "0: 16-bit, 1: 32-bit addresses", enum=WindowType)
         BASE = bits(7, 4, "address bits 15:12")
 
     class IO_LIMIT(Word, width=8, at=0x1D, ref="PCIe 7.5.1.3.6"):
         """End of the I/O window."""
 
-        TYPE = bits(3, 0, "0: 16-bit, 1: 32-bit addresses")
+        TYPE = bits(3, 0, "0: 16-bit, 1: 32-bit addresses", enum=WindowType)
         LIMIT = bits(7, 4, "address bits 15:12")
 
     class SECONDARY_STATUS(Word, width=16, at=0x1E, ref="PCIe 7.5.1.3.7"):
         """What happened on the secondary side."""
 
+        MHZ66 = bit(5, "66 MHz Capable: 0 on PCI Express")
+        FBC = bit(7, "Fast Back-to-Back Capable: 0 on PCI Express")
         MDPE = bit(8, "Master Data Parity Error", RW1C)
+        DEVSEL = bits(10, 9, "DEVSEL timing: 0 on PCI Express", enum=DevselTiming)
         STA = bit(11, "Signaled Target Abort", RW1C)
         RTA = bit(12, "Received Target Abort", RW1C)
         RMA = bit(13, "Received Master Abort", RW1C)
@@ -214,23 +250,25 @@ class Type1(CommonHeader, size=0x40, ref="PCIe 7.5.1.3"):
     class MEMORY_BASE(Word, width=16, at=0x20, ref="PCIe 7.5.1.3.8"):
         """Start of the 32-bit memory window, in MiB."""
 
+        TYPE = bits(3, 0, "reserved, 0")
         BASE = bits(15, 4, "address bits 31:20", RW)
 
     class MEMORY_LIMIT(Word, width=16, at=0x22, ref="PCIe 7.5.1.3.8"):
         """The last MiB of the 32-bit memory window; below BASE the window is closed."""
 
+        TYPE = bits(3, 0, "reserved, 0")
         LIMIT = bits(15, 4, "address bits 31:20", RW)
 
     class PREF_BASE(Word, width=16, at=0x24, ref="PCIe 7.5.1.3.9"):
         """Start of the prefetchable memory window."""
 
-        TYPE = bits(3, 0, "0: 32-bit, 1: 64-bit addresses", reset=1)
+        TYPE = bits(3, 0, "0: 32-bit, 1: 64-bit addresses", reset=1, enum=WindowType)
         BASE = bits(15, 4, "address bits 31:20", RW)
 
     class PREF_LIMIT(Word, width=16, at=0x26, ref="PCIe 7.5.1.3.9"):
         """The last MiB of the prefetchable memory window."""
 
-        TYPE = bits(3, 0, "0: 32-bit, 1: 64-bit addresses", reset=1)
+        TYPE = bits(3, 0, "0: 32-bit, 1: 64-bit addresses", reset=1, enum=WindowType)
         LIMIT = bits(15, 4, "address bits 31:20", RW)
 
     class PREF_BASE_HIGH(Word, width=32, at=0x28, ref="PCIe 7.5.1.3.10"):
@@ -265,3 +303,8 @@ class Type1(CommonHeader, size=0x40, ref="PCIe 7.5.1.3"):
         VGA16 = bit(4, "VGA 16-bit Decode")
         MABT = bit(5, "Master Abort Mode")
         SBR = bit(6, "Secondary Bus Reset: a hot reset of everything below", RW)
+        FBE = bit(7, "Fast Back-to-Back Transactions Enable: 0 on PCI Express")
+        PDT = bit(8, "Primary Discard Timer: 0 on PCI Express")
+        SDT = bit(9, "Secondary Discard Timer: 0 on PCI Express")
+        DTS = bit(10, "Discard Timer Status: 0 on PCI Express")
+        DTSE = bit(11, "Discard Timer SERR# Enable: 0 on PCI Express")

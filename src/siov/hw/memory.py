@@ -1,0 +1,50 @@
+"""Memory by pages that exist once they are written: host memory, and what lies behind a plain BAR."""
+
+PAGE = 0x1000
+
+
+class SparseMemory:
+    """`size` bytes that read as zero until written; a page takes room once it is written."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._pages: dict[int, bytearray] = {}
+
+    def read(self, at: int, size: int) -> bytes:
+        """`size` bytes from offset `at`; `IndexError` past the end."""
+        self._check(at, size)
+        data = bytearray(size)
+        for page, start, done, n in _pieces(at, size):
+            if page in self._pages:
+                data[done : done + n] = self._pages[page][start : start + n]
+        return bytes(data)
+
+    def write(self, at: int, data: bytes) -> None:
+        """Bytes to offset `at`; `IndexError` past the end."""
+        self._check(at, len(data))
+        for page, start, done, n in _pieces(at, len(data)):
+            self._pages.setdefault(page, bytearray(PAGE))[start : start + n] = data[done : done + n]
+
+    def clear(self) -> None:
+        """Everything reads as zero again."""
+        self._pages.clear()
+
+    @property
+    def resident(self) -> int:
+        """Bytes that take room."""
+        return len(self._pages) * PAGE
+
+    def _check(self, at: int, size: int) -> None:
+        if at < 0 or at + size > self.size:
+            raise IndexError(f"{size} bytes at {at:#x} leave the memory of {self.size:#x} bytes")
+
+
+def _pieces(at: int, size: int) -> list[tuple[int, int, int, int]]:
+    """Page, offset in it, bytes done before, bytes there: of each page that a stretch touches."""
+    pieces, done = [], 0
+    while done < size:
+        page, start = divmod(at + done, PAGE)
+        n = min(PAGE - start, size - done)
+        pieces.append((page, start, done, n))
+        done += n
+    return pieces

@@ -1,0 +1,94 @@
+"""MSI-X: the table and the pending bits in a function's BAR, and the messages that come of them."""
+
+from collections.abc import Callable, Iterator
+
+from siov._core import RegFile
+from siov.hw.pcie.config import ConfigSpace
+from siov.spec.pcie import Msix, MsixEntry
+from siov.spec.word import Access
+
+Send = Callable[[int, bytes], bool]
+
+
+class MsixTable:
+    """The vectors of a function: table entries and pending bits (PCIe 7.7.2, 6.1.4).
+
+    `send(address, data)` writes a message to the bus; False when the function may not, and then the
+    vector stays pending.
+    """
+
+    def __init__(self, config: ConfigSpace, send: Send) -> None:
+        self.config = config
+        self.send = send
+        self.vectors = config[Msix.CONTROL].SIZE + 1
+        self.pending = 0
+        self._table = RegFile(self.vectors * MsixEntry.size, list(_rows(self.vectors)))
+
+    def part(self, bar: int, offset: int) -> tuple[str, int] | None:
+        """`table` or `pba` with the offset in it, if a BAR's offset lies there."""
+        for name, word, size in (
+            ("table", self.config[Msix.TABLE], self.vectors * MsixEntry.size),
+            ("pba", self.config[Msix.PBA], (self.vectors + 63) // 64 * 8),
+        ):
+            base = word.OFFSET << 3
+            if bar == word.BIR and base <= offset < base + size:
+                return name, offset - base
+        return None
+
+    def read(self, part: str, offset: int, size: int) -> bytes:
+        """Software's read of the table or the pending bits."""
+        if part == "table":
+            return self._table.read(offset, size)
+        return (self.pending >> offset * 8 & (1 << size * 8) - 1).to_bytes(size, "little")
+
+    def write(self, part: str, offset: int, data: bytes) -> None:
+        """Software's write; the pending bits are read-only."""
+        if part == "table":
+            self._table.write(offset, data)
+            self.deliver()
+
+    def entry(self, vector: int) -> tuple[int, int, bool]:
+        """Address, data and mask of a vector."""
+        low, high = self._table.get(f"{vector}.ADDRESS_LO"), self._table.get(f"{vector}.ADDRESS_HI")
+        control = MsixEntry.VECTOR_CONTROL(self._table.get(f"{vector}.VECTOR_CONTROL"))
+        return high << 32 | low, self._table.get(f"{vector}.DATA"), bool(control.MASK)
+
+    def trigger(self, vector: int) -> None:
+        """The function wants an interrupt: sent now, or pending while it is masked; lost with MSI-X off."""
+        if vector < self.vectors and self.config[Msix.CONTROL].EN:
+            self.pending |= 1 << vector
+            self.deliver()
+
+    def deliver(self) -> None:
+        """Send what is pending and not masked."""
+        control = self.config[Msix.CONTROL]
+        if not control.EN or control.MASK:
+            return
+        for vector in _bits(self.pending):
+            address, data, masked = self.entry(vector)
+            if not masked and self.send(address, data.to_bytes(4, "little")):
+                self.pending &= ~(1 << vector)
+
+    def reset(self) -> None:
+        """All vectors masked, nothing pending."""
+        self._table.reset()
+        self.pending = 0
+
+
+def _rows(vectors: int) -> Iterator[tuple[str, int, int, int, int, int, int]]:
+    for vector in range(vectors):
+        for name, span in MsixEntry.spans.items():
+            at = vector * MsixEntry.size + span.at
+            yield f"{vector}.{name}", at, span.size, *_masks(name)
+
+
+def _masks(name: str) -> tuple[int, int, int, int]:
+    word = getattr(MsixEntry, name)
+    return word.initial().raw, word.mask(Access.RW), 0, 0
+
+
+def _bits(number: int) -> Iterator[int]:
+    while number:
+        lowest = number & -number
+        yield lowest.bit_length() - 1
+        number ^= lowest

@@ -1,0 +1,207 @@
+"""The root complex: the CPU's accesses become TLPs, and devices' requests reach memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from siov.hw.memory import SparseMemory
+from siov.hw.pcie import errors
+from siov.hw.pcie.function import Function
+from siov.hw.pcie.port import Bus, Port
+from siov.hw.pcie.tlp import Bdf, CfgRd, CfgWr, Cpl, MRd, Msg, MWr, Request, complete
+from siov.spec import msi
+from siov.spec.pcie import Type1
+from siov.spec.pcie.tlp import CompletionStatus
+
+ECAM_SIZE = 256 * 32 * 8 * 4096  # 256 MiB: every function's 4 KiB (PCIe 7.2.2)
+HOST = Bdf(0, 0, 0)  # the requester id of the CPU's own requests
+
+
+class WindowKind(Enum):
+    """What accesses in an outbound window become."""
+
+    CONFIG = "config"
+    MEM32 = "mem32"
+    MEM64 = "mem64"
+
+
+@dataclass(slots=True, frozen=True)
+class Window:
+    """A window of the address translation unit: `size` bytes at `base`, which become addresses from `target`.
+
+    Outbound, `base` is what the CPU uses and `target` a bus address; inbound, `base` is a bus address and
+    `target` a physical one.
+    """
+
+    base: int
+    size: int
+    target: int
+    kind: WindowKind = WindowKind.MEM64
+
+    def covers(self, address: int, size: int) -> bool:
+        """Whether all the bytes lie in the window."""
+        return self.base <= address and address + size <= self.base + self.size
+
+    def translate(self, address: int) -> int:
+        """The address on the other side."""
+        return address - self.base + self.target
+
+
+@dataclass(slots=True, frozen=True)
+class Interrupt:
+    """An interrupt message as a device wrote it."""
+
+    source: Bdf
+    address: int
+    data: int
+
+
+class RootComplex:
+    """Bus 0 with its ports and integrated endpoints, host memory, and the windows between them.
+
+    `outbound` and `inbound` are the ATU's windows; the first that covers an access takes it. `trace` gets
+    each TLP that leaves or reaches the root complex, with its direction.
+    """
+
+    def __init__(self, memory: SparseMemory, outbound: Sequence[Window], inbound: Sequence[Window]) -> None:
+        self.memory = memory
+        self.outbound = tuple(outbound)
+        self.inbound = tuple(inbound)
+        self.bus = Bus()
+        self.trace: Callable[[str, Request | Msg | Cpl], None] | None = None
+        self.on_interrupt: Callable[[Interrupt], None] | None = None
+
+    def attach(self, function: Function) -> None:
+        """Put a port or an integrated endpoint on bus 0; `ValueError` when the place is taken."""
+        self.bus.add(function)
+        function.upstream = self
+
+    def read(self, address: int, size: int) -> bytes:
+        """The CPU reads `size` bytes at a physical address; all ones where nobody answers."""
+        if address + size <= self.memory.size:
+            return self.memory.read(address, size)
+        window = self._window(address, size)
+        ones = b"\xff" * size
+        if window is None:
+            return ones
+        if window.kind is WindowKind.CONFIG:
+            target, register = _ecam(window.translate(address))
+            if not _inside_dword(register, size):
+                return ones
+            completion = self._config(CfgRd(HOST, target, register, size, kind=int(target.bus != 0)))
+        else:
+            completion = self._memory(MRd(HOST, window.translate(address), size))
+        ok = completion is not None and completion.status is CompletionStatus.SC
+        return completion.data if ok and completion is not None else ones
+
+    def write(self, address: int, data: bytes) -> None:
+        """The CPU writes at a physical address; lost where nobody takes it."""
+        if address + len(data) <= self.memory.size:
+            self.memory.write(address, data)
+            return
+        window = self._window(address, len(data))
+        if window is None:
+            return
+        if window.kind is WindowKind.CONFIG:
+            target, register = _ecam(window.translate(address))
+            if _inside_dword(register, len(data)):
+                self._config(CfgWr(HOST, target, register, data, kind=int(target.bus != 0)))
+        else:
+            self._memory(MWr(HOST, window.translate(address), data))
+
+    def from_below(self, tlp: MRd | MWr | Msg) -> Cpl | None:
+        """A request of a device: an interrupt, host memory, or a device behind another port."""
+        self._traced("up", tlp)
+        if isinstance(tlp, Msg):
+            return None
+        size = tlp.size if isinstance(tlp, MRd) else len(tlp.data)
+        if isinstance(tlp, MWr) and msi.BASE <= tlp.address < msi.BASE + msi.SIZE:
+            self._interrupt(tlp)
+            return None
+        for window in self.inbound:
+            if window.covers(tlp.address, size):
+                return self._host_memory(tlp, window.translate(tlp.address), size)
+        owner = self.bus.owner(tlp.address)
+        if owner is not None:
+            return owner.receive(tlp)
+        return complete(tlp, HOST, status=CompletionStatus.UR)
+
+    def functions(self) -> list[Function]:
+        """All functions, depth first."""
+        found: list[Function] = []
+        todo = list(self.bus)
+        while todo:
+            function = todo.pop(0)
+            found.append(function)
+            if isinstance(function, Port):
+                todo = list(function.below) + todo
+        return found
+
+    def inspect(self) -> dict[str, object]:
+        """The windows and everything on bus 0."""
+        return {
+            "outbound": [window.__repr__() for window in self.outbound],
+            "inbound": [window.__repr__() for window in self.inbound],
+            "bus": [function.inspect() for function in self.bus],
+        }
+
+    def _window(self, address: int, size: int) -> Window | None:
+        return next((window for window in self.outbound if window.covers(address, size)), None)
+
+    def _config(self, request: CfgRd | CfgWr) -> Cpl | None:
+        self._traced("down", request)
+        port = next((p for p in self.bus.ports() if request.kind and p.leads_to(request.target.bus)), None)
+        return self._finish(request, port, self.bus.route_config(request))
+
+    def _memory(self, request: MRd | MWr) -> Cpl | None:
+        self._traced("down", request)
+        owner = self.bus.owner(request.address)
+        if owner is None:
+            return complete(request, HOST, status=CompletionStatus.UR)
+        port = owner if isinstance(owner, Port) else None
+        return self._finish(request, port, owner.receive(request))
+
+    def _finish(self, request: Request, port: Port | None, completion: Cpl | None) -> Cpl | None:
+        """Note in the root port how a request of the CPU ended: a completion, or none in time."""
+        if isinstance(request, MWr):
+            return None
+        if completion is None:
+            if port is not None:
+                port.error(errors.CTO, request)
+            return None
+        self._traced("up", completion)
+        if port is not None and completion.status is CompletionStatus.UR:
+            port.config.update(Type1.SECONDARY_STATUS, RMA=1)
+        if port is not None and completion.status is CompletionStatus.CA:
+            port.config.update(Type1.SECONDARY_STATUS, RTA=1)
+        return completion
+
+    def _host_memory(self, tlp: MRd | MWr, address: int, size: int) -> Cpl | None:
+        if address + size > self.memory.size:
+            return complete(tlp, HOST, status=CompletionStatus.UR)
+        if isinstance(tlp, MWr):
+            self.memory.write(address, tlp.data)
+            return None
+        return complete(tlp, HOST, self.memory.read(address, size))
+
+    def _interrupt(self, tlp: MWr) -> None:
+        if self.on_interrupt is not None:
+            data = int.from_bytes(tlp.data, "little")
+            self.on_interrupt(Interrupt(tlp.requester, tlp.address, data))
+
+    def _traced(self, direction: str, tlp: Request | Msg | Cpl) -> None:
+        if self.trace is not None:
+            self.trace(direction, tlp)
+
+
+def ecam_offset(bdf: Bdf, register: int) -> int:
+    """Where a function's configuration register lies in the ECAM window (PCIe 7.2.2)."""
+    return int(bdf) << 12 | register
+
+
+def _ecam(offset: int) -> tuple[Bdf, int]:
+    return Bdf.of(offset >> 12 & 0xFFFF), offset & 0xFFF
+
+
+def _inside_dword(register: int, size: int) -> bool:
+    return size in (1, 2, 4) and register // 4 == (register + size - 1) // 4

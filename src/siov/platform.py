@@ -1,0 +1,92 @@
+"""Builds a server from a scenario: with topology.py, which it uses, the only file that knows everybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from siov.errors import ScenarioError
+from siov.host.core import DriverCore
+from siov.host.irq import IrqVectors
+from siov.host.linux import TraceEvent
+from siov.host.pci import Firmware, HostWindow, PciSubsystem, pci_host_probe
+from siov.host.pci.probe import HostBridge
+from siov.hw.memory import SparseMemory
+from siov.hw.pcie.function import Function
+from siov.hw.pcie.root_complex import ECAM_SIZE, RootComplex, Window, WindowKind
+from siov.scenario import Scenario, load
+from siov.topology import build_topology
+
+ECAM_BASE = 0xB000_0000
+MMIO32_BASE = 0xC000_0000
+MMIO64_BASE = 0x40_0000_0000
+
+BUILT_IN = Path(__file__).parent / "scenarios" / "first.toml"
+
+
+@dataclass(slots=True)
+class Platform:
+    """A server: the machine's root complex, and the host that found its way through it."""
+
+    scenario: Scenario
+    root_complex: RootComplex
+    functions: dict[str, Function]
+    core: DriverCore
+    irqs: IrqVectors
+    pci: PciSubsystem
+    host_bridge: HostBridge | None = None
+    trace: list[TraceEvent] = field(default_factory=list)
+
+    @property
+    def firmware(self) -> Firmware:
+        """What firmware tells the host of the root complex."""
+        windows = tuple(
+            HostWindow(w.base, w.size, wide=w.kind is WindowKind.MEM64, offset=w.base - w.target)
+            for w in self.root_complex.outbound
+            if w.kind is not WindowKind.CONFIG
+        )
+        return Firmware(ECAM_BASE, windows)
+
+    def enumerate(self) -> HostBridge:
+        """Have the host find every function and give out buses and addresses."""
+        self.host_bridge = pci_host_probe(self.root_complex, self.firmware, self.pci)
+        return self.host_bridge
+
+    def inspect(self, path: str = "") -> object:
+        """The state of everything, or of the part that a path such as `hw/pcie` leads to."""
+        tree: object = {
+            "hw": {"pcie": self.root_complex.inspect()},
+            "host": {
+                "core": self.core.inspect(),
+                "irq": self.irqs.inspect(),
+                "pci": self.host_bridge.inspect() if self.host_bridge else None,
+            },
+        }
+        for step in filter(None, path.split("/")):
+            if not isinstance(tree, dict) or step not in tree:
+                have = ", ".join(map(str, tree)) if isinstance(tree, dict) else "nothing below"
+                raise ScenarioError(f"there is no {step!r} on the way to {path!r}; there is: {have}")
+            tree = tree[step]
+        return tree
+
+
+def build(scenario: Scenario | None = None) -> Platform:
+    """A server as the scenario says, not yet enumerated; `ScenarioError` when parts contradict each other."""
+    scenario = scenario or load(BUILT_IN)
+    machine = scenario.machine
+    memory = SparseMemory(machine.memory)
+    outbound = [
+        Window(ECAM_BASE, ECAM_SIZE, 0, WindowKind.CONFIG),
+        Window(MMIO32_BASE, machine.mmio32, MMIO32_BASE, WindowKind.MEM32),
+    ]
+    if machine.mmio64:
+        outbound.append(Window(MMIO64_BASE, machine.mmio64, MMIO64_BASE, WindowKind.MEM64))
+    root_complex = RootComplex(memory, outbound, [Window(0, machine.memory, 0)])
+    functions = build_topology(root_complex, scenario)
+    trace: list[TraceEvent] = []
+    core = DriverCore(trace.append)
+    pci = PciSubsystem(core, "pci")
+    pci.register()
+    irqs = IrqVectors()
+    root_complex.on_interrupt = lambda message: irqs.deliver(message.address, message.data)
+    return Platform(scenario, root_complex, functions, core, irqs, pci, trace=trace)

@@ -1,0 +1,239 @@
+"""Scenarios: a server described in TOML, checked before anything is built."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from siov.errors import ScenarioError
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def parse_size(value: object) -> int:
+    """A number of bytes: an int, or text such as "64K" or "2G" (powers of 1,024)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = re.fullmatch(r"(\d+)\s*([KMGT]?)i?B?", value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'{value!r} is no size: write bytes, or a number with K, M, G or T, such as "64K"')
+    return int(match[1]) * UNITS[match[2]]
+
+
+def parse_place(value: object) -> tuple[int, int]:
+    """Device and function, as lspci writes them: "1c.0"."""
+    match = re.fullmatch(r"([0-9a-fA-F]{1,2})\.([0-7])", value) if isinstance(value, str) else None
+    if match is None or int(match[1], 16) > 0x1F:
+        raise ValueError(f'{value!r} is no place: write device and function, "00.0" to "1f.7"')
+    return int(match[1], 16), int(match[2])
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+Place = Annotated[tuple[int, int], BeforeValidator(parse_place)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")]
+Id16 = Annotated[int, Field(ge=0, le=0xFFFF)]
+
+
+class Model(BaseModel):
+    """What all parts share: no unknown keys, nothing changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Machine(Model):
+    """The host: its memory, and the address windows of its root complex, in bytes."""
+
+    memory: Size = Field(1 << 30, ge=1 << 20, le=2 << 30)
+    mmio32: Size = Field(960 << 20, ge=1 << 20, le=960 << 20)
+    mmio64: Size = Field(256 << 30, ge=0, le=64 << 40)
+
+
+class BarSpec(Model):
+    """A memory BAR: a power of two of bytes, 16 or more."""
+
+    index: int = Field(ge=0, le=5)
+    size: Size
+    wide: bool = True
+    prefetchable: bool = False
+
+    @model_validator(mode="after")
+    def _power_of_two(self) -> BarSpec:
+        if self.size < 16 or self.size & (self.size - 1):
+            raise ValueError(f"a BAR of {self.size} bytes: the size is a power of two, 16 or more")
+        return self
+
+
+class MsixSpec(Model):
+    """MSI-X: how many vectors, and where the table and the pending bits lie."""
+
+    vectors: int = Field(ge=1, le=2048)
+    bar: int = Field(0, ge=0, le=5)
+    table: Size = 0x1000
+    pba: Size = 0x9000
+
+
+class SriovSpec(Model):
+    """SR-IOV: how many virtual functions, and their BARs."""
+
+    vfs: int = Field(ge=1, le=0xFF00)
+    offset: int = Field(8, ge=1, le=0xFFFF)
+    stride: int = Field(1, ge=1, le=0xFFFF)
+    device: Id16 = 0x1889
+    bars: tuple[BarSpec, ...] = ()
+
+
+class FunctionModel(Enum):
+    """What lies behind a function's BARs."""
+
+    memory = "memory"  # plain memory
+    test = "test"  # the test function: doorbell, copy engine (siov.spec.testfn)
+
+
+class FunctionSpec(Model):
+    """An endpoint's function, or an integrated one on bus 0 when it is `behind` nothing."""
+
+    name: Name
+    at: Place = (0, 0)
+    behind: Name | None = None
+    model: FunctionModel = FunctionModel.memory
+    vendor: Id16 = 0x8086
+    device: Id16 = 0x1592
+    subsystem_vendor: Id16 = 0
+    subsystem: Id16 = 0
+    class_code: int = Field(0x020000, ge=0, le=0xFFFFFF)
+    revision: int = Field(0, ge=0, le=0xFF)
+    bars: tuple[BarSpec, ...] = ()
+    rom: Size = 0
+    msix: MsixSpec | None = None
+    flr: bool = True
+    aer: bool = True
+    ari: bool = False
+    ats: bool = False
+    pri: bool = False
+    pasid: int = Field(0, ge=0, le=20)
+    sriov: SriovSpec | None = None
+    serial: int | None = Field(None, ge=0, lt=1 << 64)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FunctionSpec:
+        if self.model is FunctionModel.test and (self.bars or self.msix):
+            raise ValueError("the test function brings its own BARs and MSI-X; leave out bars and msix")
+        if self.rom and (self.rom < 2048 or self.rom & (self.rom - 1) or self.rom > 16 << 20):
+            raise ValueError(
+                f"an expansion ROM of {self.rom} bytes: a power of two from 2K to 16M is allowed"
+            )
+        if self.msix is not None:
+            self._check_msix(self.msix)
+        return self
+
+    def _check_msix(self, msix: MsixSpec) -> None:
+        bar = next((bar for bar in self.bars if bar.index == msix.bar), None)
+        if bar is None:
+            have = ", ".join(str(b.index) for b in self.bars) or "none"
+            raise ValueError(f"msix.bar is {msix.bar}, but the function's BARs are: {have}")
+        table = range(msix.table, msix.table + 16 * msix.vectors)
+        pba = range(msix.pba, msix.pba + (msix.vectors + 63) // 64 * 8)
+        for what, span in (("table", table), ("pba", pba)):
+            if span.start % 8 or span.stop > bar.size:
+                raise ValueError(
+                    f"msix.{what} at {span.start:#x} takes {len(span):#x} bytes: it must be 8-byte aligned "
+                    f"and inside BAR {bar.index} of {bar.size:#x} bytes"
+                )
+        if table.start < pba.stop and pba.start < table.stop:
+            raise ValueError(f"msix.table and msix.pba overlap in BAR {bar.index}")
+
+
+class RootPortSpec(Model):
+    """A root port on bus 0, with a slot number."""
+
+    name: Name
+    at: Place
+    slot: int | None = Field(None, ge=0, lt=1 << 13)
+
+
+class SwitchSpec(Model):
+    """A switch behind a port: `ports` downstream ports, which are called NAME.0, NAME.1 and so on."""
+
+    name: Name
+    behind: Name
+    ports: int = Field(ge=1, le=32)
+
+
+class Scenario(Model):
+    """A server: the machine, and what its root complex leads to."""
+
+    name: str = "unnamed"
+    machine: Machine = Machine()
+    root_port: tuple[RootPortSpec, ...] = ()
+    switch: tuple[SwitchSpec, ...] = ()
+    function: tuple[FunctionSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _names(self) -> Scenario:
+        seen: set[str] = set()
+        for part in (*self.root_port, *self.switch, *self.function):
+            if part.name in seen:
+                raise ValueError(f"two parts are called {part.name}: each needs its own name")
+            seen.add(part.name)
+        return self
+
+
+def load(path: Path) -> Scenario:
+    """Read a scenario file; `ScenarioError` names the file, the key and what is allowed."""
+    try:
+        data = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ScenarioError(f"{path}: can't be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path}: not TOML: {error}") from None
+    return parse(data, str(path))
+
+
+def parse(data: dict[str, Any], source: str) -> Scenario:
+    """Check a scenario given as a dict; `source` stands in front of an error."""
+    try:
+        return Scenario.model_validate(data)
+    except ValidationError as error:
+        raise ScenarioError(f"{source}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing that is wrong, with its key and what is allowed."""
+    first = error.errors()[0]
+    where = _key(first["loc"])
+    if first["type"] == "extra_forbidden":
+        allowed = ", ".join(_model_at(first["loc"][:-1]).model_fields)
+        return f"{where} is no known key; allowed here are {allowed}"
+    message = first["msg"].removeprefix("Value error, ")
+    given = "" if first["type"] in ("value_error", "missing") else f", not {first['input']!r}"
+    return f"{where}: {message}{given}" if where else message
+
+
+def _key(loc: Iterable[str | int]) -> str:
+    """`("function", 0, "at")` as `function[0].at`."""
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _model_at(loc: Iterable[str | int]) -> type[Model]:
+    """The model that a path of keys leads to."""
+    model: type[Model] = Scenario
+    for part in loc:
+        if isinstance(part, str):
+            model = next(_models(model.model_fields[part].annotation))
+    return model
+
+
+def _models(annotation: Any) -> Iterator[type[Model]]:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
