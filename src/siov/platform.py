@@ -9,8 +9,10 @@ from siov.errors import ScenarioError
 from siov.host.core import DriverCore
 from siov.host.irq import IrqVectors
 from siov.host.linux import TraceEvent
+from siov.host.lspci import PciFunctionView
 from siov.host.pci import Firmware, HostWindow, PciSubsystem, pci_host_probe
 from siov.host.pci.probe import HostBridge
+from siov.host.pci.view import function_view
 from siov.hw.memory import SparseMemory
 from siov.hw.pcie.function import Function
 from siov.hw.pcie.root_complex import ECAM_SIZE, RootComplex, Window, WindowKind
@@ -51,6 +53,10 @@ class Platform:
         """Have the host find every function and give out buses and addresses."""
         self.host_bridge = pci_host_probe(self.root_complex, self.firmware, self.pci)
         return self.host_bridge
+
+    def lspci(self) -> list[PciFunctionView]:
+        """Every function as `lspci` sees it; none before enumeration."""
+        return [function_view(dev) for dev in self.host_bridge.devices()] if self.host_bridge else []
 
     def inspect(self, path: str = "") -> object:
         """The state of everything, or of the part that a path such as `hw/pcie` leads to."""

@@ -66,7 +66,7 @@ def root_port(name: str, devfn: tuple[int, int], number: int, slot: int | None =
     kind = ExpressType.ROOT_PORT
     capabilities = [
         capability.power_management(),
-        capability.express(kind, slot=slot, port=number),
+        capability.express(kind, slot=slot, port=number, prefix=True),
         capability.aer(root=True),
         capability.acs(),
     ]
@@ -88,7 +88,11 @@ def switch(name: str, ports: int) -> tuple[Port, list[Port]]:
 
 
 def _port_capabilities(kind: ExpressType, number: int) -> list[Capability]:
-    return [capability.power_management(), capability.express(kind, port=number), capability.aer()]
+    return [
+        capability.power_management(),
+        capability.express(kind, port=number, prefix=True),
+        capability.aer(),
+    ]
 
 
 def _type1_config(identity: tuple[int, int], capabilities: Sequence[Capability]) -> ConfigSpace:

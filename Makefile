@@ -1,0 +1,86 @@
+# Two commands for a new user: `make run` and `make test`. Everything they need is made by them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .stamps
+CORE := src/siov/_core.abi3.so
+
+RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+SPEC := $(shell find src/siov/spec -name '*.py') tools/gen_spec.py
+
+.PHONY: help run test test-long check format rust-test spec docs bench vm clean
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+run: build ## the main job: build a server from the built-in scenario and show it
+	@$(BIN)/siov run
+
+test: check rust-test vm ## all tests, guests included
+	$(BIN)/pytest -m 'not long'
+
+test-long: build vm ## the tests that take minutes
+	$(BIN)/pytest -m long
+
+rust-test: $(STAMPS)/prerequisites ## the tests of the Rust side
+	cargo test --workspace --quiet
+
+check: build ## formatting, lints, types, generated code, no test
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/python tools/gen_spec.py --check
+	cargo fmt --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+format: build ## bring all sources into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	cargo fmt
+
+spec: build ## write crates/spec out of src/siov/spec
+	$(BIN)/python tools/gen_spec.py
+
+bench: build ## measure, and print medians as JSON
+	$(BIN)/siov bench endpoint --json
+
+vm: build ## the guest rig: QEMU, kernel and initramfs, in the user's cache folder
+	@if command -v apt-get >/dev/null; then $(BIN)/siov vm fetch; \
+	elif [ "$${CI:-}" = true ]; then echo "the guest rig needs apt-get, and CI must have it" >&2; exit 1; \
+	else echo "no apt-get: the guest tests will be skipped"; fi
+
+docs: $(STAMPS)/docs ## the documentation as a site, in site/
+	$(BIN)/mkdocs build --strict --quiet
+
+clean: ## forget everything that was built here
+	rm -rf $(VENV) $(STAMPS) target site $(CORE)
+
+.PHONY: build
+build: $(STAMPS)/core
+
+# What must be there before; said in one sentence when it is not.
+$(STAMPS)/prerequisites:
+	@missing() { echo "siov needs $$1 to build: please install it and run make again" >&2; exit 1; }; \
+	command -v $(PYTHON) >/dev/null || missing "python3 (3.11 or newer)"; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || missing "python3 in version 3.11 or newer"; \
+	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || missing "Python's venv module (Debian: python3-venv)"; \
+	command -v cargo >/dev/null && cargo --version >/dev/null 2>&1 || missing "a Rust toolchain with cargo (1.88 or newer)"; \
+	command -v cc >/dev/null || missing "a C linker (Debian: gcc)"
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/venv: pyproject.toml | $(STAMPS)/prerequisites
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --group dev 'maturin>=1.9,<2'
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/docs: pyproject.toml $(STAMPS)/core
+	$(BIN)/pip install --quiet --group docs
+	@touch $@
+
+$(STAMPS)/core: $(STAMPS)/venv $(RUST) $(SPEC)
+	$(BIN)/maturin develop --release --quiet
+	@touch $@
