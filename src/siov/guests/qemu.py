@@ -1,0 +1,283 @@
+"""QEMU guests: boot one, run scripts in it, and be sure that it is gone afterwards."""
+
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Self
+
+from siov.errors import RigError
+from siov.guests import initramfs
+from siov.guests.agent import Agent, AgentError, AgentTimeoutError
+from siov.guests.image import Rig
+from siov.guests.machine import GuestSpec, command_line
+from siov.guests.process import Process
+
+__all__ = [
+    "Guest",
+    "GuestError",
+    "GuestPanicError",
+    "GuestResult",
+    "GuestSpec",
+    "GuestTimeoutError",
+    "run_console",
+    "run_script",
+]
+
+BOOT_TIMEOUT = 120.0
+_TAIL_LINES = 40
+
+
+class GuestError(RigError):
+    """A guest that could not start, or ended when it should not have; `console` is what it last printed."""
+
+    def __init__(self, message: str, console: str = "") -> None:
+        super().__init__(message)
+        self.console = console
+        if console:
+            self.add_note(f"The end of the guest's console:\n{console}")
+
+
+class GuestPanicError(GuestError):
+    """The guest's kernel panicked."""
+
+
+class GuestTimeoutError(GuestError):
+    """A guest, or a script in it, took too long; `output` is what the script had printed until then."""
+
+    def __init__(self, message: str, console: str = "", output: bytes = b"") -> None:
+        super().__init__(message, console)
+        self.output = output
+
+
+@dataclass(slots=True, frozen=True)
+class GuestResult:
+    """A script's exit status, its output (standard output and error in one), and the console so far."""
+
+    status: int
+    output: bytes
+    console: str
+
+    @property
+    def text(self) -> str:
+        """The output as text."""
+        return self.output.decode(errors="replace")
+
+
+class Guest:
+    """A QEMU guest that runs scripts, one after the other, in one boot.
+
+        with Guest(GuestSpec(sockets=(path,))) as guest:
+            print(guest.check("lspci -vvv"))
+
+    `files` are put into the guest before it boots: absolute path to content. `stderr` takes QEMU's own
+    messages and traces; without, the latest of them are kept. Leaving the context kills the guest.
+    Not for use by several threads at once.
+    """
+
+    def __init__(
+        self,
+        spec: GuestSpec | None = None,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        rig: Rig | None = None,
+        stderr: IO[str] | IO[bytes] | None = None,
+    ) -> None:
+        self.spec = spec or GuestSpec()
+        self._rig = rig
+        self._files = dict(files or {})
+        self._stderr = stderr
+        self._process: Process | None = None
+        self._line: socket.socket | None = None
+        self._agent: Agent | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def start(self, timeout: float = BOOT_TIMEOUT) -> None:
+        """Boot, and return once the guest runs scripts; raises RigError, GuestError or GuestTimeoutError."""
+        if self._process is not None:
+            raise GuestError("this guest has been started before; make another one")
+        self.spec.check()
+        rig = self._rig or Rig.find()
+        self._line, agent_end = socket.socketpair()
+        console, console_end = socket.socketpair()
+        with agent_end, console_end, _initrd(rig, self._files) as initrd:
+            ends = {"console": console_end.fileno(), "agent": agent_end.fileno()}
+            argv = command_line(
+                rig,
+                self.spec,
+                initrd=f"/proc/self/fd/{initrd}",
+                serials=[f"chardev:{name}" for name in ends],
+                append="siov.agent=ttyS1",
+            )
+            for name, fd in ends.items():
+                argv += ["-chardev", f"socket,id={name},fd={fd}"]
+            try:
+                self._process = Process(
+                    argv, rig.qemu_environment(), (initrd, *ends.values()), console, self._stderr
+                )
+            except OSError as error:
+                self.kill()
+                raise GuestError(f"QEMU can't be started: {error}") from error
+        self._agent = Agent(self._line)
+        with self._dialogue(f"the guest did not boot within {timeout:g} s") as agent:
+            agent.wait_ready(timeout)
+
+    def run(self, script: str, timeout: float = 60.0) -> GuestResult:
+        """Run a shell script in the guest.
+
+        Standard input is empty, the folder is /root. What the script starts in the background goes on after
+        it. A script that takes more than `timeout` s is stopped, the guest lives on, and GuestTimeoutError is
+        raised. A guest that falls silent or dies is killed: GuestTimeoutError, GuestPanicError, GuestError.
+        """
+        with self._dialogue("the guest does not answer any more") as agent:
+            answer = agent.run(script.encode(errors="surrogateescape"), timeout)
+        if answer.late:
+            message = f"the script did not end within {timeout:g} s"
+            raise GuestTimeoutError(message, self._console_tail(), answer.output)
+        return GuestResult(answer.status, answer.output, self.console)
+
+    def check(self, script: str, timeout: float = 60.0) -> str:
+        """Run a script that must succeed; its output as text. Raises as `run`, and GuestError if it fails."""
+        result = self.run(script, timeout)
+        if result.status:
+            message = f"a script in the guest ended with status {result.status}"
+            error = GuestError(message, self._console_tail())
+            error.add_note(f"Its output:\n{result.text}")
+            raise error
+        return result.text
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write a file in the guest, whose path is absolute; raises as `run`."""
+        with self._dialogue("the guest does not answer any more") as agent:
+            status = agent.put(path, data)
+        if status:
+            raise GuestError(f"the guest could not write {path}", self._console_tail())
+
+    def shutdown(self, timeout: float = 30.0) -> None:
+        """Power the guest off in order, and wait for its end; GuestTimeoutError if it had to be killed."""
+        process = self._started()
+        if self._agent is not None:
+            with suppress(AgentError):  # it is gone already
+                self._agent.power_off()
+        gone = process.wait(timeout)
+        console = self._console_tail()
+        self.kill()
+        if not gone:
+            raise GuestTimeoutError(f"the guest did not power off within {timeout:g} s", console)
+
+    def kill(self) -> None:
+        """End the guest at once and wait until it is gone; no harm if it is gone already."""
+        if self._process is not None:
+            self._process.kill()
+        if self._line is not None:
+            self._line.close()
+        self._agent = None
+
+    @property
+    def console(self) -> str:
+        """The latest of what kernel and init wrote to the console."""
+        return self._started().console.decode(errors="replace").replace("\r", "")
+
+    @property
+    def stderr(self) -> str:
+        """The latest of QEMU's own messages and traces, unless they were sent elsewhere."""
+        return self._started().messages.decode(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process id."""
+        return self._started().pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether QEMU runs."""
+        return self._process is not None and self._process.alive
+
+    def _started(self) -> Process:
+        if self._process is None:
+            raise GuestError("this guest has not been started")
+        return self._process
+
+    def _console_tail(self) -> str:
+        return "\n".join(self.console.splitlines()[-_TAIL_LINES:])
+
+    @contextmanager
+    def _dialogue(self, silence: str) -> Iterator[Agent]:
+        """The agent to talk to; a dialogue that breaks off ends the guest, which can't be told more."""
+        process = self._started()
+        if self._agent is None:
+            raise GuestError("the guest is gone")
+        try:
+            yield self._agent
+        except AgentTimeoutError:
+            self.kill()
+            raise GuestTimeoutError(silence, self._console_tail()) from None
+        except AgentError as error:
+            process.wait(timeout=5.0)
+            self.kill()
+            raise self._post_mortem(str(error)) from None
+        except BaseException:
+            self.kill()
+            raise
+
+    def _post_mortem(self, told: str) -> GuestError:
+        process = self._started()
+        console = self._console_tail()
+        if panic := re.search(r"Kernel panic - not syncing: (.*)", self.console):
+            return GuestPanicError(f"the guest's kernel panicked: {panic[1]}", console)
+        if code := process.returncode:
+            end = f"ended with status {code}" if code > 0 else f"was ended by signal {-code}"
+            messages = self.stderr.strip().splitlines() or ["no message"]
+            return GuestError(f"QEMU {end}: {messages[-1]}", console)
+        return GuestError(f"the guest ended too early: {told}", console)
+
+
+def run_script(
+    spec: GuestSpec,
+    script: str,
+    timeout: float,
+    files: Mapping[str, bytes] | None = None,
+    *,
+    rig: Rig | None = None,
+    stderr: IO[str] | IO[bytes] | None = None,
+) -> GuestResult:
+    """Boot a guest for one script; parameters and errors are those of `Guest` and `Guest.run`."""
+    with Guest(spec, files=files, rig=rig, stderr=stderr) as guest:
+        return guest.run(script, timeout)
+
+
+def run_console(spec: GuestSpec, rig: Rig | None = None) -> int:
+    """Boot a guest whose console is this process's terminal, until it powers off; QEMU's exit status."""
+    spec.check()
+    rig = rig or Rig.find()
+    argv = command_line(rig, spec, initrd=str(rig.initramfs), serials=["mon:stdio"])
+    try:
+        return subprocess.run(argv, env=rig.qemu_environment(), check=False).returncode
+    except OSError as error:
+        raise GuestError(f"QEMU can't be started: {error}") from error
+
+
+@contextmanager
+def _initrd(rig: Rig, files: Mapping[str, bytes]) -> Iterator[int]:
+    """A file in memory with the rig's initramfs and, behind it, an archive of the files."""
+    fd = os.memfd_create("initramfs")
+    try:
+        with open(fd, "wb", closefd=False) as stream:
+            stream.write(rig.initramfs.read_bytes())
+            if files:
+                stream.write(initramfs.segment(files))
+        yield fd
+    finally:
+        os.close(fd)
