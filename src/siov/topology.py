@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 
 from siov.errors import ScenarioError
+from siov.hw import testfn
 from siov.hw.pcie import capability
 from siov.hw.pcie.compose import Identity, endpoint, root_port, switch, type0_config
 from siov.hw.pcie.config import Bar, Capability
 from siov.hw.pcie.function import Function
 from siov.hw.pcie.port import Port
 from siov.hw.pcie.root_complex import RootComplex
-from siov.scenario import BarSpec, FunctionSpec, Scenario
+from siov.scenario import BarSpec, FunctionModel, FunctionSpec, Scenario
 from siov.spec.pcie import ExpressType
 
 
@@ -40,6 +41,8 @@ def build_topology(root_complex: RootComplex, scenario: Scenario) -> dict[str, F
 
 
 def _function(spec: FunctionSpec, siblings: Sequence[FunctionSpec]) -> Function:
+    if spec.model is FunctionModel.test:
+        return testfn.build(spec.name, spec.at, _kind(spec))
     bars = [_bar(bar) for bar in spec.bars]
     identity = Identity(
         spec.vendor, spec.device, spec.class_code, spec.revision, spec.subsystem_vendor, spec.subsystem
@@ -55,12 +58,11 @@ def _function(spec: FunctionSpec, siblings: Sequence[FunctionSpec]) -> Function:
 
 def capabilities(spec: FunctionSpec, siblings: Sequence[FunctionSpec] = ()) -> list[Capability]:
     """The capabilities of a function as a scenario describes it, in the order of their offsets."""
-    kind = ExpressType.RCIEP if spec.behind is None else ExpressType.ENDPOINT
     found = [capability.power_management()]
     if spec.msix is not None:
         m = spec.msix
         found.append(capability.msix(m.vectors, (m.bar, m.table), (m.bar, m.pba)))
-    found.append(capability.express(kind, flr=spec.flr, prefix=bool(spec.pasid)))
+    found.append(capability.express(_kind(spec), flr=spec.flr, prefix=bool(spec.pasid)))
     if spec.aer:
         found.append(capability.aer())
     if spec.serial is not None:
@@ -78,6 +80,10 @@ def capabilities(spec: FunctionSpec, siblings: Sequence[FunctionSpec] = ()) -> l
     if spec.pasid:
         found.append(capability.pasid(spec.pasid))
     return found
+
+
+def _kind(spec: FunctionSpec) -> ExpressType:
+    return ExpressType.RCIEP if spec.behind is None else ExpressType.ENDPOINT
 
 
 def _bar(spec: BarSpec) -> Bar:

@@ -1,5 +1,6 @@
 //! `siov._core`: what Python sees of the Rust side. The stub `src/siov/_core.pyi` documents it.
 
+mod endpoint;
 mod regfile;
 
 use pyo3::prelude::*;
@@ -7,6 +8,8 @@ use pyo3::prelude::*;
 /// The extension module.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::endpoint::{PyEndpoint, PyTestFunction};
     #[pymodule_export]
     use super::regfile::PyRegFile;
 }

@@ -1,0 +1,25 @@
+//! Memory that somebody else may change, shrink or take away while we look at it.
+//!
+//! [`Region`] is a piece of mapped memory, our own or a guest's; every access to it is atomic by
+//! words, so nothing here ever holds a plain reference to shared bytes. [`DmaTable`] gives the
+//! regions of a guest their places in its I/O virtual address space. The addresses of the
+//! different spaces are different types: [`Gpa`], [`Iova`], [`Hpa`].
+//!
+//! A client may shrink the file behind a region after we mapped it. The touch then raises SIGBUS;
+//! a handler puts empty memory under it, and the access ends in a fault instead of a dead server.
+
+mod addr;
+mod copy;
+mod dirty;
+mod dma_table;
+mod fault;
+mod guard;
+mod perm;
+mod region;
+
+pub use addr::{Gpa, Hpa, Iova, PAGE_SIZE};
+pub use dirty::DirtyRun;
+pub use dma_table::{Backing, DmaMapInfo, DmaTable, Place, Span};
+pub use fault::{DmaFault, DmaFaultReason, TableError};
+pub use perm::Perm;
+pub use region::{Region, RegionError, RegionFault};
