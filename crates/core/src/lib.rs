@@ -1,5 +1,6 @@
 //! `siov._core`: what Python sees of the Rust side. The stub `src/siov/_core.pyi` documents it.
 
+mod bench;
 mod endpoint;
 mod regfile;
 
@@ -8,6 +9,8 @@ use pyo3::prelude::*;
 /// The extension module.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::bench::bench_endpoint;
     #[pymodule_export]
     use super::endpoint::{PyEndpoint, PyTestFunction};
     #[pymodule_export]

@@ -1,0 +1,59 @@
+"""`siov bench NAME`: measure, print a table, and with --json one JSON object on the last line."""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+# Name -> what it measures. The module siov.bench.NAME has `measure(repeats) -> {key: [a value each repeat]}`.
+BENCHES = {"endpoint": "register reads and posted writes over vfio-user, beside a bare socket exchange"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which measurement, how often, and how to print it."""
+    choices = "; ".join(f"{name}: {what}" for name, what in BENCHES.items())
+    parser.add_argument("name", choices=list(BENCHES), metavar="NAME", help=choices)
+    parser.add_argument("--json", action="store_true", help="end with one JSON object on one line")
+    parser.add_argument(
+        "--repeats", type=_positive, default=5, help="how often; medians are told (default 5)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    values = importlib.import_module(f"siov.bench.{args.name}").measure(args.repeats)
+    medians = {key: median(each) for key, each in values.items()}
+    for key, value in medians.items():
+        print(f"{key:28}{value:12.3f}   ({min(values[key]):.3f} to {max(values[key]):.3f})")
+    if args.json:
+        print(json.dumps({"name": args.name, "machine": machine(), "repeats": args.repeats, **medians}))
+    return 0
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value, the lower of the two middle ones where there are two."""
+    return sorted(values)[(len(values) - 1) // 2]
+
+
+def machine() -> dict[str, object]:
+    """What was measured on: processor, cores, kernel."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "cpu": names[0] if names else platform.machine(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+    }
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of repeats; from 1 on")
+    return value
