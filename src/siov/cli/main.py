@@ -13,6 +13,7 @@ from siov.errors import SiovError
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "build a server from a scenario and show what it does"),
     "lspci": ("lspci", "list the PCI functions of a server, in the format of pciutils"),
+    "serve": ("serve", "serve devices to VMMs on vfio-user sockets"),
     "vm": ("vm", "fetch the guest rig, or run a Linux guest on a served device"),
     "bench": ("bench", "measure, and print medians as JSON"),
 }
