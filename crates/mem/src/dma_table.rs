@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::dirty::DirtyBitmap;
 use crate::fault::{DmaFault, DmaFaultReason, TableError};
@@ -14,8 +14,8 @@ use crate::{DirtyRun, Iova, PAGE_SIZE, Perm, Region, RegionFault};
 /// What is behind a map.
 #[derive(Debug)]
 pub enum Backing {
-    /// Memory that we share; the map begins where the region does.
-    Region(Region),
+    /// Memory that we share: the region, and where in it the map begins, in bytes.
+    Region(Arc<Region>, u64),
     /// Memory that only its owner can reach, when asked with a message.
     Messages,
 }
@@ -62,14 +62,11 @@ pub struct DmaMapInfo {
 pub struct DmaTable {
     maps: RwLock<Maps>,
     max_maps: usize,
-    max_shared: u64,
 }
 
 #[derive(Default)]
 struct Maps {
     by_start: BTreeMap<Iova, Map>,
-    /// Bytes of address space that the shared maps take up in our process.
-    shared: u64,
     tracking: bool,
 }
 
@@ -83,13 +80,7 @@ struct Map {
 impl DmaTable {
     /// An empty table for at most `max_maps` maps.
     pub fn new(max_maps: usize) -> DmaTable {
-        DmaTable { maps: RwLock::default(), max_maps, max_shared: u64::MAX }
-    }
-
-    /// The same, for at most `bytes` of shared memory in all.
-    #[must_use]
-    pub fn with_max_shared(self, bytes: u64) -> DmaTable {
-        DmaTable { max_shared: bytes, ..self }
+        DmaTable { maps: RwLock::default(), max_maps }
     }
 
     /// Whether a map of this range and permission would be taken now.
@@ -105,20 +96,14 @@ impl DmaTable {
         perm: Perm,
         backing: Backing,
     ) -> Result<(), TableError> {
-        if let Backing::Region(region) = &backing
-            && region.len() < size
-        {
-            return Err(TableError::Short { size, backed: region.len() });
+        if let Backing::Region(region, from) = &backing {
+            let backed = region.len().saturating_sub(*from);
+            if backed < size {
+                return Err(TableError::Short { size, backed });
+            }
         }
         let mut maps = self.exclusive();
         let last = self.check_in(&maps, iova, size, perm)?;
-        if matches!(backing, Backing::Region(_)) {
-            let shared = maps.shared.saturating_add(size);
-            if shared > self.max_shared {
-                return Err(TableError::TooLarge(self.max_shared));
-            }
-            maps.shared = shared;
-        }
         let dirty = maps.tracking.then(|| bitmap_of(&backing, size)).flatten();
         maps.by_start.insert(iova, Map { last, perm, backing, dirty });
         Ok(())
@@ -138,7 +123,6 @@ impl DmaTable {
             .into_iter()
             .filter_map(|start| maps.by_start.remove(&start).map(|map| (start, map)))
             .collect();
-        maps.shared -= taken.iter().map(|(start, map)| map.shared(*start)).sum::<u64>();
         // The mappings go when `taken` does, after the lock: no access can find them any more.
         drop(maps);
         if taken.is_empty() {
@@ -149,11 +133,7 @@ impl DmaTable {
 
     /// Takes away all maps, and gives the bytes they had.
     pub fn unmap_all(&self) -> u64 {
-        let taken = {
-            let mut maps = self.exclusive();
-            maps.shared = 0;
-            std::mem::take(&mut maps.by_start)
-        };
+        let taken = std::mem::take(&mut self.exclusive().by_start);
         taken.iter().map(|(start, map)| bytes(*start, map.last)).fold(0, u64::wrapping_add)
     }
 
@@ -221,7 +201,7 @@ impl DmaTable {
         let offset = iova.0 - start.0;
         let len = len.min((map.last.0 - iova.0).saturating_add(1));
         let place = match &map.backing {
-            Backing::Region(region) => Place::Region(region, offset),
+            Backing::Region(region, from) => Place::Region(region, from + offset),
             Backing::Messages => Place::Messages,
         };
         let result = visit(Span { iova, len, place });
@@ -242,8 +222,8 @@ impl DmaTable {
             iova: *start,
             size: bytes(*start, map.last),
             perm: map.perm,
-            shared: matches!(map.backing, Backing::Region(_)),
-            poisoned: matches!(&map.backing, Backing::Region(region) if region.poisoned()),
+            shared: matches!(map.backing, Backing::Region(..)),
+            poisoned: matches!(&map.backing, Backing::Region(r, _) if r.poisoned()),
         };
         self.shared().by_start.iter().map(info).collect()
     }
@@ -331,15 +311,6 @@ impl Maps {
     }
 }
 
-impl Map {
-    fn shared(&self, start: Iova) -> u64 {
-        match self.backing {
-            Backing::Region(_) => bytes(start, self.last),
-            Backing::Messages => 0,
-        }
-    }
-}
-
 impl Span<'_> {
     /// Fills the front of `to` with the bytes of the span, and gives how many they were.
     pub fn read(&self, to: &mut [u8]) -> Result<usize, DmaFault> {
@@ -390,7 +361,7 @@ fn bytes(start: Iova, last: Iova) -> u64 {
 }
 
 fn bitmap_of(backing: &Backing, size: u64) -> Option<DirtyBitmap> {
-    matches!(backing, Backing::Region(_)).then(|| DirtyBitmap::new(size))
+    matches!(backing, Backing::Region(..)).then(|| DirtyBitmap::new(size))
 }
 
 /// The address behind a part that is done; past the end of the space only nothing may be left.

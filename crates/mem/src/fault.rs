@@ -40,9 +40,6 @@ pub enum TableError {
     /// The table is full.
     #[error("{0} maps are the limit")]
     Full(usize),
-    /// More shared memory than the table may hold.
-    #[error("{0:#x} bytes of shared memory are the limit")]
-    TooLarge(u64),
     /// No map lies in the range.
     #[error("nothing is mapped in {size:#x} bytes at {iova}")]
     NotMapped {

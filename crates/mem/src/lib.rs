@@ -13,7 +13,9 @@ mod copy;
 mod dirty;
 mod dma_table;
 mod fault;
+mod files;
 mod guard;
+mod host;
 mod perm;
 mod region;
 
@@ -21,5 +23,7 @@ pub use addr::{Gpa, Hpa, Iova, PAGE_SIZE};
 pub use dirty::DirtyRun;
 pub use dma_table::{Backing, DmaMapInfo, DmaTable, Place, Span};
 pub use fault::{DmaFault, DmaFaultReason, TableError};
+pub use files::MappedFiles;
+pub use host::{GRANULE, HostFault, HostMemory, HostView, MAX_SIZE, PlaceError};
 pub use perm::Perm;
 pub use region::{Region, RegionError, RegionFault};

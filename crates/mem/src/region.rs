@@ -46,6 +46,12 @@ pub enum RegionError {
     /// The file lives in a file system that can hold up whoever touches its pages.
     #[error("pages of a FUSE file come at the pleasure of its server")]
     Fuse,
+    /// As many files are mapped as may be at a time.
+    #[error("{0} mapped files are the limit")]
+    TooMany(usize),
+    /// Together the files would be larger than they may.
+    #[error("{0:#x} bytes of mapped files are the limit")]
+    TooLarge(u64),
     /// The kernel, or the limit of guarded mappings, said no.
     #[error("mmap: {0}")]
     Os(Errno),
@@ -238,6 +244,22 @@ impl Region {
         // SAFETY: inside the mapping, aligned, and accessed through atomics only.
         unsafe { AtomicU64::from_ptr(at.cast()) }.store(value, Ordering::Release);
         self.check_poison()
+    }
+
+    /// Sets the aligned 64-bit word at `offset` to `new` if it is `expected`, in one step.
+    ///
+    /// Gives the value that is there afterwards: `new`, or what somebody else has put there.
+    pub fn compare_exchange_u64(
+        &self,
+        offset: u64,
+        expected: u64,
+        new: u64,
+    ) -> Result<u64, RegionFault> {
+        let at = self.check_word(offset, size_of::<u64>(), Perm::READ_WRITE)?;
+        // SAFETY: inside the mapping, aligned, and accessed through atomics only.
+        let word = unsafe { AtomicU64::from_ptr(at.cast()) };
+        let found = word.compare_exchange(expected, new, Ordering::AcqRel, Ordering::Acquire);
+        self.check_poison().map(|()| found.map_or_else(|current| current, |_| new))
     }
 
     fn check_word(&self, offset: u64, len: usize, access: Perm) -> Result<*mut u8, RegionFault> {

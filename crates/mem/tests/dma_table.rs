@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use proptest::prelude::*;
@@ -14,7 +15,7 @@ use siov_mem::{
 const PAGE: u64 = 4096;
 
 fn memory(pages: u64) -> Backing {
-    Backing::Region(Region::anonymous(pages * PAGE).unwrap())
+    Backing::Region(Arc::new(Region::anonymous(pages * PAGE).unwrap()), 0)
 }
 
 fn table_with(maps: &[(u64, u64)]) -> DmaTable {
@@ -85,18 +86,20 @@ fn the_map_over_the_limit_is_refused_and_fits_after_an_unmap() {
 }
 
 #[test]
-fn shared_memory_over_the_limit_is_refused_and_fits_after_an_unmap() {
-    let table = DmaTable::new(10).with_max_shared(3 * PAGE);
-    let map = |page: u64, pages: u64| {
-        table.map(Iova(page * PAGE), pages * PAGE, Perm::READ, memory(pages))
+fn two_maps_can_be_windows_of_one_region() {
+    let region = Arc::new(Region::anonymous(8 * PAGE).unwrap());
+    let table = DmaTable::new(10);
+    let map = |page: u64, from: u64, pages: u64| {
+        let backing = Backing::Region(Arc::clone(&region), from * PAGE);
+        table.map(Iova(page * PAGE), pages * PAGE, Perm::READ_WRITE, backing)
     };
-    assert_eq!((map(0, 1), map(1, 2)), (Ok(()), Ok(())));
-    assert_eq!(map(8, 1), Err(TableError::TooLarge(3 * PAGE)));
-    assert_eq!(table.map(Iova(8 * PAGE), PAGE, Perm::READ, Backing::Messages), Ok(()));
-    assert_eq!(table.unmap(Iova(PAGE), 8 * PAGE), Ok(3 * PAGE));
-    assert_eq!(map(8, 2), Ok(()));
-    table.unmap_all();
-    assert_eq!(map(0, 3), Ok(()));
+    assert_eq!((map(0, 3, 1), map(10, 2, 4)), (Ok(()), Ok(())));
+    table.write(Iova(8), b"seen in both").unwrap();
+    let mut seen = [0; 12];
+    table.read(Iova(11 * PAGE + 8), &mut seen).unwrap();
+    assert_eq!(&seen, b"seen in both");
+    assert_eq!(map(20, 6, 3), Err(TableError::Short { size: 3 * PAGE, backed: 2 * PAGE }));
+    assert_eq!(map(20, 9, 1), Err(TableError::Short { size: PAGE, backed: 0 }));
 }
 
 #[test]
@@ -165,7 +168,9 @@ fn a_map_whose_file_shrank_faults_and_says_so() {
     ftruncate(&fd, 4 * PAGE).unwrap();
     let region = Region::map(fd.as_fd(), 0, 4 * PAGE, Perm::READ_WRITE).unwrap();
     let table = DmaTable::new(1);
-    table.map(Iova(0x10000), 4 * PAGE, Perm::READ_WRITE, Backing::Region(region)).unwrap();
+    table
+        .map(Iova(0x10000), 4 * PAGE, Perm::READ_WRITE, Backing::Region(Arc::new(region), 0))
+        .unwrap();
     ftruncate(&fd, 0).unwrap();
     assert_eq!(table.load_u64(Iova(0x10008)).map(drop), fault(0x10008, DmaFaultReason::Poisoned));
     assert!(table.maps()[0].poisoned);
@@ -234,7 +239,7 @@ fn readers_on_other_threads_see_a_map_whole_or_not_at_all() {
         for _ in 0..2000 {
             let region = Region::anonymous(PAGE).unwrap();
             region.write(0, &[0x5a; 64]).unwrap();
-            table.map(Iova(PAGE), PAGE, Perm::READ, Backing::Region(region)).unwrap();
+            table.map(Iova(PAGE), PAGE, Perm::READ, Backing::Region(Arc::new(region), 0)).unwrap();
             table.unmap(Iova(PAGE), PAGE).unwrap();
         }
         stop.store(true, Ordering::Relaxed);

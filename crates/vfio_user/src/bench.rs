@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use rustix::io::Errno;
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use thiserror::Error;
 
 use crate::wire::{Command, HEADER_SIZE, Header};
@@ -78,15 +79,43 @@ impl Device for Register {
 }
 
 /// Measures `rounds` times `exchanges` of each kind, round by round in turn, on a socket at `path`.
-pub fn endpoint(path: &Path, rounds: usize, exchanges: usize) -> Result<Samples, BenchError> {
+///
+/// With `one_cpu` all threads share a processor. Else the scheduler chooses, and waking a thread
+/// on another processor may cost more than all the rest: then the two kinds compare only if it
+/// happened to choose the same for both.
+pub fn endpoint(
+    path: &Path,
+    rounds: usize,
+    exchanges: usize,
+    one_cpu: bool,
+) -> Result<Samples, BenchError> {
     let endpoint = Endpoint::bind(path, Arc::new(Register::default()))?;
+    let cpu = one_cpu.then(sched_getcpu);
     thread::scope(|scope| {
-        let server = scope.spawn(|| endpoint.run());
-        let samples = measure(path, rounds, exchanges);
-        endpoint.stop();
+        let server = scope.spawn(|| {
+            stay_on(cpu);
+            endpoint.run()
+        });
+        let client = scope.spawn(|| {
+            stay_on(cpu);
+            let samples = measure(path, rounds, exchanges);
+            endpoint.stop();
+            samples
+        });
+        let samples = client.join();
         server.join().map_err(|_| BenchError::Thread)??;
-        Ok(samples?)
+        Ok(samples.map_err(|_| BenchError::Thread)??)
     })
+}
+
+/// Keeps this thread, and those it will start, on one processor.
+fn stay_on(cpu: Option<usize>) {
+    if let Some(cpu) = cpu.filter(|cpu| *cpu < CpuSet::MAX_CPU) {
+        let mut set = CpuSet::new();
+        set.set(cpu);
+        // Only the comparison suffers if it can't be had.
+        let _ = sched_setaffinity(None, &set);
+    }
 }
 
 fn measure(path: &Path, rounds: usize, exchanges: usize) -> io::Result<Samples> {

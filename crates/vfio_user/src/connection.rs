@@ -4,10 +4,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use siov_mem::{Backing, Region, RegionError, TableError};
 
 use crate::counters::{Counting, count};
-use crate::request::{DmaMap, DmaUnmap, RegionAccess, Request, WriteMulti};
+use crate::request::{RegionAccess, Request, WriteMulti};
 use crate::stream::{End, Message, Stream};
 use crate::version::negotiate;
 use crate::wire::{
@@ -107,9 +106,9 @@ impl<'a> Connection<'a> {
         }
         match request {
             Request::Version(major, _, data) => self.version(major, data)?,
-            Request::DmaMap(map) => self.dma_map(map, fds)?,
+            Request::DmaMap(map) => self.client.dma().map(map, fds.first().map(AsFd::as_fd))?,
             Request::DmaUnmap(unmap) => {
-                self.dma_unmap(unmap)?;
+                self.client.dma().unmap(unmap)?;
                 self.reply.extend(body);
             }
             Request::GetInfo => self.get_info(),
@@ -142,29 +141,6 @@ impl<'a> Connection<'a> {
         self.client.agree(version);
         self.device.attached(Arc::clone(self.client));
         Ok(())
-    }
-
-    fn dma_map(&mut self, map: DmaMap, fds: Vec<OwnedFd>) -> Result<(), Errno> {
-        let DmaMap { perm, offset, iova, size } = map;
-        let dma = self.client.dma();
-        dma.table().check(iova, size, perm).map_err(table_errno)?;
-        let backing = match fds.first() {
-            Some(fd) => {
-                let region = Region::map(fd.as_fd(), offset, size, perm);
-                Backing::Region(region.map_err(region_errno)?)
-            }
-            None => Backing::Messages,
-        };
-        dma.map(iova, size, perm, backing).map_err(table_errno)
-    }
-
-    fn dma_unmap(&mut self, unmap: DmaUnmap) -> Result<(), Errno> {
-        let table = self.client.dma().table();
-        if unmap.all {
-            table.unmap_all();
-            return Ok(());
-        }
-        table.unmap(unmap.iova, unmap.size).map(drop).map_err(table_errno)
     }
 
     fn get_info(&mut self) {
@@ -283,29 +259,5 @@ impl<'a> Connection<'a> {
 
     fn words(&mut self, words: &[u32]) {
         self.reply.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
-    }
-}
-
-fn table_errno(error: TableError) -> Errno {
-    match error {
-        TableError::Overlap(_) => Errno::EXIST,
-        TableError::Full(_) => Errno::NOSPC,
-        TableError::TooLarge(_) => Errno::NOMEM,
-        TableError::NotMapped { .. } => Errno::NOENT,
-        TableError::Unaligned { .. }
-        | TableError::Wraps { .. }
-        | TableError::Perm
-        | TableError::Short { .. }
-        | TableError::Splits(_) => Errno::INVAL,
-    }
-}
-
-fn region_errno(error: RegionError) -> Errno {
-    match error {
-        RegionError::Os(errno) => errno,
-        RegionError::Size { .. }
-        | RegionError::Perm
-        | RegionError::BeyondFile { .. }
-        | RegionError::Fuse => Errno::INVAL,
     }
 }

@@ -1,16 +1,18 @@
 //! The client's memory, as a device reaches it: mapped where it is shared, by messages elsewhere.
 
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use rustix::io::Errno;
 use siov_mem::{
-    Backing, DirtyRun, DmaFault, DmaFaultReason, DmaMapInfo, DmaTable, Iova, Perm, Place, Span,
-    TableError,
+    Backing, DirtyRun, DmaFault, DmaFaultReason, DmaMapInfo, DmaTable, Iova, MappedFiles, Perm,
+    Place, RegionError, Span, TableError,
 };
 use thiserror::Error;
 
 use crate::Limits;
 use crate::messages::{Messages, Ticket};
+use crate::request::{DmaMap, DmaUnmap};
 use crate::wire::{Command, Header, MAX_DATA_XFER_SIZE};
 
 /// What a copy moves at a time.
@@ -51,6 +53,7 @@ pub enum DmaError {
 #[derive(Debug)]
 pub struct Dma {
     table: DmaTable,
+    files: MappedFiles,
     messages: Messages,
     max_transfer: AtomicU32,
     messages_sent: AtomicU64,
@@ -67,7 +70,8 @@ enum Step {
 impl Dma {
     pub(crate) fn new(messages: Messages, limits: &Limits) -> Dma {
         Dma {
-            table: DmaTable::new(limits.max_dma_maps).with_max_shared(limits.max_shared_bytes),
+            table: DmaTable::new(limits.max_dma_maps),
+            files: MappedFiles::new(limits.max_shared_files, limits.max_shared_bytes),
             messages,
             max_transfer: AtomicU32::new(MAX_DATA_XFER_SIZE),
             messages_sent: AtomicU64::new(0),
@@ -180,14 +184,26 @@ impl Dma {
         self.max_transfer.store(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn map(
-        &self,
-        iova: Iova,
-        size: u64,
-        perm: Perm,
-        backing: Backing,
-    ) -> Result<(), TableError> {
-        self.table.map(iova, size, perm, backing)
+    /// Maps memory that comes with a file, or without.
+    pub(crate) fn map(&self, map: DmaMap, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+        let DmaMap { perm, offset, iova, size } = map;
+        self.table.check(iova, size, perm).map_err(table_errno)?;
+        let backing = match fd {
+            Some(fd) => {
+                let (region, at) = self.files.map(fd, offset, size, perm).map_err(region_errno)?;
+                Backing::Region(region, at)
+            }
+            None => Backing::Messages,
+        };
+        self.table.map(iova, size, perm, backing).map_err(table_errno)
+    }
+
+    pub(crate) fn unmap(&self, unmap: DmaUnmap) -> Result<(), Errno> {
+        if unmap.all {
+            self.table.unmap_all();
+            return Ok(());
+        }
+        self.table.unmap(unmap.iova, unmap.size).map(drop).map_err(table_errno)
     }
 
     pub(crate) fn reply(&self, header: &Header, body: &[u8]) -> bool {
@@ -232,4 +248,28 @@ fn offset(base: Iova, bytes: u64) -> Result<Iova, DmaFault> {
 /// The address behind a part that is done; past the end of the space only nothing may be left.
 fn advance(iova: Iova, len: usize, done: bool) -> Result<Iova, DmaFault> {
     if done { Ok(iova) } else { offset(iova, len as u64) }
+}
+
+fn table_errno(error: TableError) -> Errno {
+    match error {
+        TableError::Overlap(_) => Errno::EXIST,
+        TableError::Full(_) => Errno::NOSPC,
+        TableError::NotMapped { .. } => Errno::NOENT,
+        TableError::Unaligned { .. }
+        | TableError::Wraps { .. }
+        | TableError::Perm
+        | TableError::Short { .. }
+        | TableError::Splits(_) => Errno::INVAL,
+    }
+}
+
+fn region_errno(error: RegionError) -> Errno {
+    match error {
+        RegionError::Os(errno) => errno,
+        RegionError::TooMany(_) | RegionError::TooLarge(_) => Errno::NOMEM,
+        RegionError::Size { .. }
+        | RegionError::Perm
+        | RegionError::BeyondFile { .. }
+        | RegionError::Fuse => Errno::INVAL,
+    }
 }

@@ -26,7 +26,9 @@ use crate::{Client, Counters, Device, DeviceLayout};
 pub struct Limits {
     /// DMA maps at a time.
     pub max_dma_maps: usize,
-    /// Bytes of all maps of shared memory.
+    /// Files of shared memory at a time; each takes one mapping of the process.
+    pub max_shared_files: usize,
+    /// Bytes of those files.
     pub max_shared_bytes: u64,
     /// How long it may leave our messages unread before it is disconnected.
     pub send_timeout: Duration,
@@ -35,10 +37,11 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 65,535 maps, as VFIO; 4 TiB; 5 s, as QEMU itself waits; 10 s.
+    /// 65,535 maps, as VFIO; 128 files of 4 TiB; 5 s, as QEMU itself waits; 10 s.
     fn default() -> Limits {
         Limits {
             max_dma_maps: 65_535,
+            max_shared_files: 128,
             max_shared_bytes: 1 << 42,
             send_timeout: Duration::from_secs(5),
             dma_timeout: Duration::from_secs(10),

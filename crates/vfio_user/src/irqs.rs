@@ -269,6 +269,11 @@ fn unblock(fd: &OwnedFd) -> Result<(), Errno> {
     }
 }
 
+/// Adds 1, without waiting.
+///
+/// The flag is looked at each time. What is left is a client that takes it back between the look
+/// and the write, with its counter full: that holds up the thread that triggers, until the client
+/// reads the eventfd. No call adds to an eventfd without waiting whatever its flags are.
 fn signal(eventfd: &OwnedFd) {
     if unblock(eventfd).is_ok() {
         // A counter that is full is readable already: the client has all it needs to wake up.

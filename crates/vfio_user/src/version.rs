@@ -2,6 +2,7 @@
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use siov_mem::PAGE_SIZE;
 
 use crate::wire::{MAX_DATA_XFER_SIZE, MAX_MSG_FDS};
@@ -20,12 +21,6 @@ pub(crate) struct Version {
     pub(crate) max_dma_maps: usize,
     /// It would like to use `REGION_WRITE_MULTI`.
     pub(crate) write_multiple: bool,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ClientData {
-    capabilities: ClientCapabilities,
 }
 
 #[derive(Deserialize)]
@@ -77,9 +72,7 @@ pub(crate) fn negotiate(major: u16, data: &[u8], max_dma_maps: usize) -> Result<
     }
     let theirs = match data.split_last() {
         None => ClientCapabilities::default(),
-        Some((0, json)) if json.len() <= MAX_JSON => {
-            serde_json::from_slice::<ClientData>(json).map_err(|_| Errno::INVAL)?.capabilities
-        }
+        Some((0, json)) if json.len() <= MAX_JSON => capabilities(json).ok_or(Errno::INVAL)?,
         Some(_) => return Err(Errno::INVAL),
     };
     if theirs.pgsizes & PAGE_SIZE == 0 {
@@ -97,6 +90,17 @@ pub(crate) fn negotiate(major: u16, data: &[u8], max_dma_maps: usize) -> Result<
         max_dma_maps: usize::try_from(theirs.max_dma_maps).unwrap_or(usize::MAX).min(max_dma_maps),
         write_multiple: theirs.write_multiple,
     })
+}
+
+/// `None` if it is not an object, or its `capabilities` are none.
+fn capabilities(json: &[u8]) -> Option<ClientCapabilities> {
+    // By hand as far as the objects go: serde would take an array for a struct as well.
+    let mut data = serde_json::from_slice::<Map<String, Value>>(json).ok()?;
+    match data.remove("capabilities") {
+        None => Some(ClientCapabilities::default()),
+        Some(object @ Value::Object(_)) => serde_json::from_value(object).ok(),
+        Some(_) => None,
+    }
 }
 
 impl Version {
@@ -159,6 +163,7 @@ mod tests {
             r#"{"capabilities":{"write_multiple":"yes"}}"#,
             r#"{"capabilities":[]}"#,
             r#"{"capabilities":{}"#,
+            "[]",
             "",
         ] {
             assert_eq!(negotiated(json), Err(Errno::INVAL), "{json}");

@@ -1,5 +1,5 @@
 //! Memory that the client does not share: messages in the other direction.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Interrupts: eventfds that come, go, are masked and are missing.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Sockets that are taken, clients that come and go, clients that mean harm.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod common;
 
@@ -297,12 +297,18 @@ fn memory_that_shrinks_under_the_device_is_a_fault_to_it_and_harmless_to_others(
 
 #[test]
 fn limits_on_memory_and_maps_are_errnos() {
-    let limits = Limits { max_dma_maps: 2, max_shared_bytes: 0x3000, ..Limits::default() };
+    let limits = Limits {
+        max_dma_maps: 2,
+        max_shared_bytes: 0x3000,
+        max_shared_files: 9,
+        ..Limits::default()
+    };
     let server = Server::with(limits);
     let wire = server.client();
     let memory = memfd(0x2000);
     assert_eq!(wire.map(0, 0x2000, Some(memory.as_fd())), 0);
-    assert_eq!(wire.map(0x10000, 0x2000, Some(memory.as_fd())), 12, "ENOMEM");
+    let other = memfd(0x2000);
+    assert_eq!(wire.map(0x10000, 0x2000, Some(other.as_fd())), 12, "ENOMEM");
     assert_eq!(wire.map(0x10000, 0x2000, None), 0);
     assert_eq!(wire.map(0x20000, 0x1000, None), 28, "ENOSPC");
 }

@@ -1,5 +1,5 @@
 //! A device that remembers, a server around it, and a client that says exactly what it is told.
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::io::{IoSlice, Read, Write};
 use std::mem::MaybeUninit;
