@@ -46,6 +46,12 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Part(Model):
+    """What has a name of its own in a scenario."""
+
+    name: Name
+
+
 class Machine(Model):
     """The host: its memory, and the address windows of its root complex, in bytes."""
 
@@ -95,10 +101,9 @@ class FunctionModel(Enum):
     test = "test"  # the test function: doorbell, copy engine (siov.spec.testfn)
 
 
-class FunctionSpec(Model):
+class FunctionSpec(Part):
     """An endpoint's function, or an integrated one on bus 0 when it is `behind` nothing."""
 
-    name: Name
     at: Place = (0, 0)
     behind: Name | None = None
     model: FunctionModel = FunctionModel.memory
@@ -149,18 +154,16 @@ class FunctionSpec(Model):
             raise ValueError(f"msix.table and msix.pba overlap in BAR {bar.index}")
 
 
-class RootPortSpec(Model):
+class RootPortSpec(Part):
     """A root port on bus 0, with a slot number."""
 
-    name: Name
     at: Place
     slot: int | None = Field(None, ge=0, lt=1 << 13)
 
 
-class SwitchSpec(Model):
+class SwitchSpec(Part):
     """A switch behind a port: `ports` downstream ports, which are called NAME.0, NAME.1 and so on."""
 
-    name: Name
     behind: Name
     ports: int = Field(ge=1, le=32)
 
@@ -177,7 +180,8 @@ class Scenario(Model):
     @model_validator(mode="after")
     def _names(self) -> Scenario:
         seen: set[str] = set()
-        for part in (*self.root_port, *self.switch, *self.function):
+        parts: tuple[Part, ...] = (*self.root_port, *self.switch, *self.function)
+        for part in parts:
             if part.name in seen:
                 raise ValueError(f"two parts are called {part.name}: each needs its own name")
             seen.add(part.name)
