@@ -1,0 +1,1 @@
+"""The listing of PCI functions, against claims and against pciutils' own lspci."""
