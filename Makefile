@@ -41,7 +41,7 @@ format: build ## bring all sources into shape
 	$(BIN)/ruff check --fix .
 	cargo fmt
 
-spec: build ## write crates/spec out of src/siov/spec
+spec: $(STAMPS)/venv ## write crates/spec out of src/siov/spec
 	$(BIN)/python tools/gen_spec.py
 
 bench: build ## measure, and print medians as JSON
@@ -53,7 +53,7 @@ vm: build ## the guest rig: QEMU, kernel and initramfs, in the user's cache fold
 	else echo "no apt-get: the guest tests will be skipped"; fi
 
 docs: $(STAMPS)/docs ## the documentation as a site, in site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## forget everything that was built here
 	rm -rf $(VENV) $(STAMPS) target site $(CORE)
@@ -67,7 +67,8 @@ $(STAMPS)/prerequisites:
 	command -v $(PYTHON) >/dev/null || missing "python3 (3.11 or newer)"; \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || missing "python3 in version 3.11 or newer"; \
 	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || missing "Python's venv module (Debian: python3-venv)"; \
-	command -v cargo >/dev/null && cargo --version >/dev/null 2>&1 || missing "a Rust toolchain with cargo (1.88 or newer)"; \
+	rust=$$(cargo --version 2>/dev/null | sed -E 's/^cargo 1\.([0-9]+).*/\1/'); \
+	[ "$${rust:-0}" -ge 88 ] || missing "a Rust toolchain with cargo, 1.88 or newer"; \
 	command -v cc >/dev/null || missing "a C linker (Debian: gcc)"
 	@mkdir -p $(STAMPS) && touch $@
 

@@ -127,8 +127,10 @@ class FunctionSpec(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> FunctionSpec:
-        if self.model is FunctionModel.test and (self.bars or self.msix):
-            raise ValueError("the test function brings its own BARs and MSI-X; leave out bars and msix")
+        if self.model is FunctionModel.test:
+            own = sorted(self.model_fields_set - {"name", "at", "behind", "model"})
+            if own:
+                raise ValueError(f"the test function is as it is: leave out {', '.join(own)}")
         if self.rom and (self.rom < 2048 or self.rom & (self.rom - 1) or self.rom > 16 << 20):
             raise ValueError(
                 f"an expansion ROM of {self.rom} bytes: a power of two from 2K to 16M is allowed"
@@ -176,6 +178,34 @@ class Scenario(Model):
     root_port: tuple[RootPortSpec, ...] = ()
     switch: tuple[SwitchSpec, ...] = ()
     function: tuple[FunctionSpec, ...] = ()
+
+    def devices(self) -> dict[tuple[str | None, int], list[tuple[str, int]]]:
+        """Name and function number of each part, by the port it is behind and its device number."""
+        found: dict[tuple[str | None, int], list[tuple[str, int]]] = {}
+        for port in self.root_port:
+            found.setdefault((None, port.at[0]), []).append((port.name, port.at[1]))
+        for switch in self.switch:
+            found.setdefault((switch.behind, 0), []).append((switch.name, 0))
+        for function in self.function:
+            place = function.behind, function.at[0]
+            found.setdefault(place, []).append((function.name, function.at[1]))
+        return found
+
+    @model_validator(mode="after")
+    def _whole_devices(self) -> Scenario:
+        for (behind, device), parts in self.devices().items():
+            name, number = min(parts, key=lambda part: part[1])
+            if number != 0:
+                where = f"behind {behind}" if behind is not None else "on bus 0"
+                raise ValueError(
+                    f"{name} is at {device:02x}.{number} {where}, but nothing is at {device:02x}.0: "
+                    "software finds a device by its function 0"
+                )
+            with_ari = {f.ari for f in self.function if (f.behind, f.at[0]) == (behind, device)}
+            if len(with_ari) > 1:
+                names = ", ".join(name for name, _ in parts)
+                raise ValueError(f"ari differs among {names}: all functions of a device have it or none")
+        return self
 
     @model_validator(mode="after")
     def _names(self) -> Scenario:

@@ -17,8 +17,10 @@ from siov.spec.pcie import ExpressType
 def build_topology(root_complex: RootComplex, scenario: Scenario) -> dict[str, Function]:
     """Fill a root complex; gives the endpoints' functions by name. Each refusal names the part."""
     ports: dict[str, Port] = {}
+    shared = {device for device, parts in scenario.devices().items() if len(parts) > 1}
     for number, described in enumerate(scenario.root_port):
-        port = root_port(described.name, described.at, number, described.slot)
+        many = (None, described.at[0]) in shared
+        port = root_port(described.name, described.at, number, described.slot, multifunction=many)
         _attach(root_complex.attach, port)
         ports[port.name] = port
     waiting = list(scenario.switch)
@@ -26,31 +28,31 @@ def build_topology(root_complex: RootComplex, scenario: Scenario) -> dict[str, F
         # A switch may stand behind another one that comes later in the file.
         ready = next((spec for spec in waiting if spec.behind in ports), waiting[0])
         above = _port(ports, ready.name, ready.behind)
-        upstream, downstream = switch(ready.name, ready.ports)
+        many = (ready.behind, 0) in shared
+        upstream, downstream = switch(ready.name, ready.ports, multifunction=many)
         _attach(above.attach, upstream)
         ports |= {port.name: port for port in downstream}
         waiting.remove(ready)
     functions = {}
     for spec in scenario.function:
         siblings = [f for f in scenario.function if f.behind == spec.behind and f.at[0] == spec.at[0]]
-        function = _function(spec, siblings)
+        function = _function(spec, siblings, (spec.behind, spec.at[0]) in shared)
         parent = root_complex if spec.behind is None else _port(ports, spec.name, spec.behind)
         _attach(parent.attach, function)
         functions[spec.name] = function
     return functions
 
 
-def _function(spec: FunctionSpec, siblings: Sequence[FunctionSpec]) -> Function:
+def _function(spec: FunctionSpec, siblings: Sequence[FunctionSpec], multifunction: bool) -> Function:
     if spec.model is FunctionModel.test:
-        return testfn.build(spec.name, spec.at, _kind(spec))
-    bars = [_bar(bar) for bar in spec.bars]
+        return testfn.build(spec.name, spec.at, _kind(spec), multifunction=len(siblings) > 1)
     identity = Identity(
         spec.vendor, spec.device, spec.class_code, spec.revision, spec.subsystem_vendor, spec.subsystem
     )
     try:
-        config = type0_config(
-            identity, capabilities(spec, siblings), bars, spec.rom, multifunction=len(siblings) > 1
-        )
+        bars = [_bar(bar) for bar in spec.bars]
+        found = capabilities(spec, siblings)
+        config = type0_config(identity, found, bars, spec.rom, multifunction=multifunction)
     except ValueError as error:
         raise ScenarioError(f"{spec.name}: {error}") from None
     return endpoint(spec.name, spec.at, config, bars, bytes(spec.rom))

@@ -21,7 +21,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     """The parser with every subcommand's name and help, and the options of the chosen one."""
-    parser = argparse.ArgumentParser(prog="siov", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="siov",
+        description="One server's worth of Scalable I/O Virtualization hardware and host software.",
+    )
     parser.add_argument("--version", action="version", version=f"siov {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

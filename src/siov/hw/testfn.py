@@ -13,7 +13,7 @@ SERIAL = 0x5349_4F56_0000_0001
 CLASS_CODE = 0xFF0000  # assigned to no class
 
 
-def compose_config(kind: ExpressType = ExpressType.ENDPOINT) -> ConfigSpace:
+def compose_config(kind: ExpressType = ExpressType.ENDPOINT, *, multifunction: bool = False) -> ConfigSpace:
     """Its configuration space: MSI-X, PCI Express with FLR, AER, serial number, ATS, PRI and PASID."""
     capabilities = [
         capability.power_management(),
@@ -25,7 +25,8 @@ def compose_config(kind: ExpressType = ExpressType.ENDPOINT) -> ConfigSpace:
         capability.pri(),
         capability.pasid(20),
     ]
-    return type0_config(Identity(VENDOR_ID, DEVICE_ID, CLASS_CODE, revision=1), capabilities, BARS)
+    identity = Identity(VENDOR_ID, DEVICE_ID, CLASS_CODE, revision=1)
+    return type0_config(identity, capabilities, BARS, multifunction=multifunction)
 
 
 class TestFunctionDevice:
@@ -53,9 +54,9 @@ class TestFunctionDevice:
         self.function.reset()
 
 
-def build(name: str, devfn: tuple[int, int], kind: ExpressType) -> Function:
+def build(name: str, devfn: tuple[int, int], kind: ExpressType, *, multifunction: bool = False) -> Function:
     """The test function, to be put into a tree of this process."""
-    config = compose_config(kind)
+    config = compose_config(kind, multifunction=multifunction)
     device = TestFunctionDevice(TestFunction(config.regs))
     device.owner = Function(name, devfn, config, BARS, device)
     return device.owner
