@@ -134,10 +134,10 @@ impl Layout {
                 let bytes = register.size;
                 return Err(LayoutError(format!("{name} has {bytes} bytes; 1 to 8 are allowed")));
             }
-            let end = at + u32::from(register.size);
-            if end > size {
+            let end = at.checked_add(u32::from(register.size)).filter(|end| *end <= size);
+            let Some(end) = end else {
                 return Err(LayoutError(format!("{name} at {at:#x} leaves the {size:#x} bytes")));
-            }
+            };
             if let Some(last) = layout.nodes.last().filter(|last| last.end > at) {
                 let other = layout.name_of(last).to_owned();
                 return Err(LayoutError(format!("{name} at {at:#x} overlaps {other}")));
@@ -278,4 +278,24 @@ fn elements(nodes: &[Node], id: u16) -> u32 {
         Inner::Block { nodes, .. } => node.count * elements(nodes, id),
     };
     nodes.iter().map(inside).sum()
+}
+
+/// The u64s of a wide word out of its little-endian bytes.
+pub(crate) fn from_bytes<const N: usize>(bytes: &[u8]) -> [u64; N] {
+    let (chunks, _) = bytes.as_chunks::<8>();
+    let mut words = [0; N];
+    for (word, chunk) in words.iter_mut().zip(chunks) {
+        *word = u64::from_le_bytes(*chunk);
+    }
+    words
+}
+
+/// The little-endian bytes of a wide word.
+pub(crate) fn to_bytes<const B: usize>(words: &[u64]) -> [u8; B] {
+    let mut bytes = [0; B];
+    let (chunks, _) = bytes.as_chunks_mut::<8>();
+    for (chunk, word) in chunks.iter_mut().zip(words) {
+        *chunk = word.to_le_bytes();
+    }
+    bytes
 }

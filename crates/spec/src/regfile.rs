@@ -105,6 +105,9 @@ impl RegFile {
     /// }
     /// ```
     pub fn step(&mut self, write: &mut Write<'_>) -> Option<Change> {
+        if write.data.is_empty() {
+            return None; // not even the register it points into
+        }
         let end = end_of(write.at, write.data.len());
         let element = self.layout.next_element(write.at, end)?;
         let mut written = [0; 8];

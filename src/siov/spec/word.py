@@ -135,6 +135,7 @@ class Word:
     def __init_subclass__(
         cls, *, width: int, ref: str, at: int | None = None, access: Access | None = None
     ) -> None:
+        _check_names(cls)  # before a field called `width` is overwritten here
         cls.width, cls.ref = width, ref
         if at is not None:
             cls.at = at
@@ -192,6 +193,12 @@ class Word:
         """The bits whose field has one of these access kinds."""
         return sum(field.mask for field in cls.fields.values() if field.access in kinds)
 
+    @classmethod
+    def reserved(cls) -> int:
+        """The bits that no field covers, or a field of kind RsvdP or RsvdZ."""
+        used = sum(f.mask for f in cls.fields.values() if f.access not in (RsvdP, RsvdZ))
+        return (1 << cls.width) - 1 & ~used
+
     def __iter__(self) -> Iterator[tuple[Field, int]]:
         """Each field with its value, lowest bit first."""
         for field in self.fields.values():
@@ -219,6 +226,12 @@ class Word:
         return f"{type(self).__name__}({self.raw:#0{self.width // 4 + 2}x}: {inside})"
 
 
+def _check_names(cls: type[Word]) -> None:
+    for name, value in vars(cls).items():
+        if isinstance(value, Field) and (hasattr(Word, name) or name in Word.__annotations__):
+            raise SpecError(f"{cls.__name__}.{name}: the name is taken by Word itself")
+
+
 def _check_word(cls: type[Word]) -> None:
     name = cls.__name__
     if cls.width <= 0 or cls.width % (64 if cls.width > 64 else 8):
@@ -236,8 +249,6 @@ def _check_word(cls: type[Word]) -> None:
             raise SpecError(f"{where}: the reset value {field.reset:#x} does not fit")
         if field.reset and field.access in (WO, RsvdP, RsvdZ):
             raise SpecError(f"{where}: {field.access.value} reads as zero, so it has no reset value")
-        if hasattr(Word, field.name):
-            raise SpecError(f"{where}: the name is taken by Word itself")
         taken |= field.mask
 
 
