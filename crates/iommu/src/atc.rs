@@ -102,7 +102,7 @@ impl Atc {
 
     fn find(&mut self, pasid: Option<Pasid>, addr: Iova, access: Access) -> Option<Hpa> {
         (1..=3).find_map(|level| {
-            let found = self.cache.get(&PageKey::new(tag(pasid), addr.0, level))?;
+            let found = *self.cache.get(&PageKey::new(tag(pasid), addr.0, level))?;
             let allowed = if access.write { found.w } else { found.r };
             let suits = allowed
                 && !found.u

@@ -87,13 +87,6 @@ pub trait Key: Copy + Eq + Hash {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Line<K, V> {
-    entry: Option<(K, V)>,
-    /// When it was used last or came in, or how often it was used: what the replacement goes by.
-    rank: u32,
-}
-
 /// Keys with their values, as many as the geometry holds.
 #[derive(Clone, Debug)]
 pub struct Cache<K, V> {
@@ -109,7 +102,11 @@ enum Body<K, V> {
 
 #[derive(Clone, Debug)]
 struct Sets<K, V> {
-    lines: Vec<Line<K, V>>,
+    /// Keys apart from values: a look-up goes through the keys of a set, and touches one value.
+    keys: Vec<Option<K>>,
+    values: Vec<Option<V>>,
+    /// When a line was used last or came in, or how often it was used: what the replacement goes by.
+    ranks: Vec<u32>,
     ways: usize,
     /// Sets in one partition, minus 1.
     set_mask: u64,
@@ -133,7 +130,9 @@ impl<K: Key, V: Copy> Cache<K, V> {
                 let sets = sets.max(partitions).next_power_of_two();
                 let ways = ways.max(1) as usize;
                 Body::Sets(Box::new(Sets {
-                    lines: vec![Line { entry: None, rank: 0 }; sets as usize * ways],
+                    keys: vec![None; sets as usize * ways],
+                    values: vec![None; sets as usize * ways],
+                    ranks: vec![0; sets as usize * ways],
                     ways,
                     set_mask: u64::from(sets / partitions) - 1,
                     partition_mask: partitions - 1,
@@ -148,12 +147,18 @@ impl<K: Key, V: Copy> Cache<K, V> {
         Self { body }
     }
 
+    /// Whether nothing is ever kept.
+    #[inline]
+    pub fn is_off(&self) -> bool {
+        matches!(self.body, Body::Off)
+    }
+
     /// The value of a key, if it is here.
     #[inline]
-    pub fn get(&mut self, key: &K) -> Option<V> {
+    pub fn get(&mut self, key: &K) -> Option<&V> {
         match &mut self.body {
             Body::Off => None,
-            Body::Infinite(map) => map.get(key).copied(),
+            Body::Infinite(map) => map.get(key),
             Body::Sets(sets) => sets.get(key),
         }
     }
@@ -173,8 +178,8 @@ impl<K: Key, V: Copy> Cache<K, V> {
             Body::Off => {}
             Body::Infinite(map) => map.retain(|key, value| keep(key, value)),
             Body::Sets(sets) => {
-                for line in &mut sets.lines {
-                    line.entry.take_if(|(key, value)| !keep(key, value));
+                for (key, value) in sets.keys.iter_mut().zip(&sets.values) {
+                    key.take_if(|key| value.as_ref().is_none_or(|value| !keep(key, value)));
                 }
             }
         }
@@ -190,7 +195,7 @@ impl<K: Key, V: Copy> Cache<K, V> {
         match &self.body {
             Body::Off => vec![],
             Body::Infinite(map) => map.iter().map(|(key, value)| (*key, *value)).collect(),
-            Body::Sets(sets) => sets.lines.iter().filter_map(|line| line.entry).collect(),
+            Body::Sets(sets) => sets.entries().collect(),
         }
     }
 
@@ -199,7 +204,7 @@ impl<K: Key, V: Copy> Cache<K, V> {
         match &self.body {
             Body::Off => 0,
             Body::Infinite(map) => map.len(),
-            Body::Sets(sets) => sets.lines.iter().filter(|line| line.entry.is_some()).count(),
+            Body::Sets(sets) => sets.keys.iter().flatten().count(),
         }
     }
 
@@ -210,64 +215,72 @@ impl<K: Key, V: Copy> Cache<K, V> {
 }
 
 impl<K: Key, V: Copy> Sets<K, V> {
-    #[inline]
-    fn set_of(&self, key: &K) -> usize {
-        let part = u64::from(key.partition(self.by) & self.partition_mask) * (self.set_mask + 1);
-        (part + (mix(key.spread()) & self.set_mask)) as usize
+    fn entries(&self) -> impl Iterator<Item = (K, V)> {
+        self.keys.iter().zip(&self.values).filter_map(|(key, value)| Some(((*key)?, (*value)?)))
     }
 
     #[inline]
-    fn get(&mut self, key: &K) -> Option<V> {
+    fn set_of(&self, key: &K) -> usize {
+        let set = mix(key.spread()) & self.set_mask;
+        if self.partition_mask == 0 {
+            return set as usize;
+        }
+        let part = u64::from(key.partition(self.by) & self.partition_mask) * (self.set_mask + 1);
+        (part + set) as usize
+    }
+
+    #[inline]
+    fn get(&mut self, key: &K) -> Option<&V> {
         let set = self.set_of(key);
-        let lines = self.lines.get_mut(set * self.ways..(set + 1) * self.ways)?;
-        let way = lines.iter().position(|line| line.entry.is_some_and(|(have, _)| have == *key))?;
-        let line = lines.get_mut(way)?;
-        let value = line.entry?.1;
+        let first = set * self.ways;
+        let keys = self.keys.get(first..first + self.ways)?;
+        let way = keys.iter().position(|have| have.as_ref() == Some(key))?;
         match self.replacement {
             Replacement::Lru => {
                 self.clock = self.clock.wrapping_add(1);
-                line.rank = self.clock;
+                *self.ranks.get_mut(first + way)? = self.clock;
             }
-            Replacement::Lfu => line.rank = line.rank.saturating_add(1),
+            Replacement::Lfu => {
+                let rank = self.ranks.get_mut(first + way)?;
+                *rank = rank.saturating_add(1);
+            }
             Replacement::Plru => self.touch(set, way),
             Replacement::Fifo | Replacement::Random => {}
         }
-        Some(value)
+        self.values.get(first + way)?.as_ref()
     }
 
     fn insert(&mut self, key: K, value: V) -> Option<(K, V)> {
         let set = self.set_of(&key);
         let way = self.way_for(set, &key);
+        let at = set * self.ways + way;
         self.clock = self.clock.wrapping_add(1);
-        let rank = if self.replacement == Replacement::Lfu { 1 } else { self.clock };
-        let line = self.lines.get_mut(set * self.ways + way)?;
-        let evicted = line.entry.replace((key, value));
-        line.rank = rank;
+        *self.ranks.get_mut(at)? =
+            if self.replacement == Replacement::Lfu { 1 } else { self.clock };
         if self.replacement == Replacement::Plru {
             self.touch(set, way);
         }
-        evicted
+        let evicted = self.keys.get_mut(at)?.replace(key);
+        let old = self.values.get_mut(at)?.replace(value);
+        Some((evicted?, old?))
     }
 
     /// The way that has the key, else a free one, else the one that makes room.
     fn way_for(&mut self, set: usize, key: &K) -> usize {
-        let lines = self.lines.get(set * self.ways..(set + 1) * self.ways).unwrap_or_default();
-        let same = |line: &Line<K, V>| line.entry.is_some_and(|(have, _)| have == *key);
-        let found = lines.iter().position(same);
-        if let Some(way) = found.or_else(|| lines.iter().position(|line| line.entry.is_none())) {
+        let lines = set * self.ways..(set + 1) * self.ways;
+        let keys = self.keys.get(lines.clone()).unwrap_or_default();
+        let found = keys.iter().position(|have| have.as_ref() == Some(key));
+        if let Some(way) = found.or_else(|| keys.iter().position(Option::is_none)) {
             return way;
         }
+        let ranks = self.ranks.get(lines).unwrap_or_default().iter().enumerate();
         let clock = self.clock;
         match self.replacement {
             Replacement::Lru | Replacement::Fifo => {
-                let age = |line: &Line<K, V>| clock.wrapping_sub(line.rank);
-                let oldest = lines.iter().enumerate().max_by_key(|(_, line)| age(line));
+                let oldest = ranks.max_by_key(|(_, rank)| clock.wrapping_sub(**rank));
                 oldest.map_or(0, |(way, _)| way)
             }
-            Replacement::Lfu => {
-                let least = lines.iter().enumerate().min_by_key(|(_, line)| line.rank);
-                least.map_or(0, |(way, _)| way)
-            }
+            Replacement::Lfu => ranks.min_by_key(|(_, rank)| **rank).map_or(0, |(way, _)| way),
             Replacement::Plru => self.pointed_to(set),
             Replacement::Random => {
                 // xorshift32 (Marsaglia 2003): the same run gives the same victims.

@@ -188,11 +188,14 @@ impl Caches {
     /// The translation of an address, with the page's size in bytes.
     #[inline]
     pub fn lookup(&mut self, tag: Tag, addr: u64) -> Option<(IotlbEntry, u64)> {
+        if self.sizes == 0 {
+            return None;
+        }
         for level in 1..=3 {
             if self.sizes >> level & 1 == 1
                 && let Some(entry) = self.iotlb.get(&PageKey::new(tag, addr, level))
             {
-                return Some((entry, 1 << shift_of(level)));
+                return Some((*entry, 1 << shift_of(level)));
             }
         }
         None
@@ -200,6 +203,9 @@ impl Caches {
 
     /// Keeps a translation of a page of `1 << shift_of(level)` bytes.
     pub fn keep(&mut self, tag: Tag, addr: u64, level: u8, entry: IotlbEntry) {
+        if self.iotlb.is_off() {
+            return;
+        }
         self.sizes |= 1 << level;
         self.iotlb.insert(PageKey::new(tag, addr, level), entry);
     }

@@ -98,6 +98,9 @@ impl Counters {
     #[inline]
     pub(crate) fn count(&mut self, event: Event) {
         bump(&mut self.totals, event);
+        if self.filtered.is_empty() {
+            return;
+        }
         for (filter, counts) in &mut self.filtered {
             if filter.admits(&self.subject) {
                 bump(counts, event);

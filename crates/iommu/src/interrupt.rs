@@ -169,7 +169,7 @@ impl Unit {
     /// An entry of the table, by way of the interrupt entry cache; `None` if it can't be read.
     fn irte(&mut self, view: &HostView<'_>, index: u16) -> Option<[u64; 2]> {
         self.counters.count(Event::IntLookup);
-        if let Some(raw) = self.interrupts.cache.get(&Handle(index)) {
+        if let Some(raw) = self.interrupts.cache.get(&Handle(index)).copied() {
             let posted = IrteEntry(raw).IM();
             self.counters.count(if posted { Event::IntHitPosted } else { Event::IntHitNonposted });
             return Some(raw);

@@ -7,6 +7,7 @@
 
 pub mod atc;
 pub mod ats;
+pub mod bench;
 pub mod cache;
 mod caches;
 mod counters;

@@ -53,6 +53,9 @@ pub struct Step<'a> {
 
 /// Looks on at a walk. The unit is generic over it, so that a walk nobody looks at costs nothing.
 pub trait Observer {
+    /// Whether anything is done with what is told.
+    const LOOKS: bool = true;
+
     /// An entry was read.
     fn step(&mut self, step: Step<'_>) {
         let _ = step;
@@ -64,4 +67,6 @@ pub trait Observer {
     }
 }
 
-impl Observer for () {}
+impl Observer for () {
+    const LOOKS: bool = false;
+}

@@ -310,8 +310,13 @@ impl<O: Observer> Walk<'_, '_, O> {
             Stage::Second => (&mut self.caches.second, Event::SsNonleafLookup, Event::SsNonleafHit),
         };
         self.counters.count(lookup);
+        if cache.is_off() {
+            self.observer.asked(stage.cache(levels), false);
+            return None;
+        }
         // The lower the table that is known, the less is left to read.
-        let found = (1..levels).find_map(|level| cache.get(&structure_key(tag, addr, level)));
+        let found =
+            (1..levels).find_map(|level| cache.get(&structure_key(tag, addr, level)).copied());
         if found.is_some() {
             self.counters.count(hit);
         }
@@ -325,7 +330,9 @@ impl<O: Observer> Walk<'_, '_, O> {
             Stage::First => &mut self.caches.first,
             Stage::Second => &mut self.caches.second,
         };
-        cache.insert(structure_key(tag, addr, position.level), position);
+        if !cache.is_off() {
+            cache.insert(structure_key(tag, addr, position.level), position);
+        }
     }
 
     fn reserved_second(&self, level: u8, leaf: bool) -> u64 {

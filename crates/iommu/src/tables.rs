@@ -299,7 +299,7 @@ impl<O: Observer> Walk<'_, '_, O> {
 
     fn cached_context(&mut self, rid: Rid) -> Option<ContextInfo> {
         self.counters.count(Event::ContextLookup);
-        let found = self.caches.context.get(&rid);
+        let found = self.caches.context.get(&rid).copied();
         if found.is_some() {
             self.counters.count(Event::ContextHit);
         }

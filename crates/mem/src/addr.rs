@@ -63,6 +63,10 @@ macro_rules! address {
 }
 
 address! {
+    /// A guest virtual address: what a guest's instruction names (the SDM's linear address).
+    Gva
+}
+address! {
     /// A guest physical address.
     Gpa
 }

@@ -3,7 +3,7 @@
 //! [`Region`] is a piece of mapped memory, our own or a guest's; every access to it is atomic by
 //! words, so nothing here ever holds a plain reference to shared bytes. [`DmaTable`] gives the
 //! regions of a guest their places in its I/O virtual address space. The addresses of the
-//! different spaces are different types: [`Gpa`], [`Iova`], [`Hpa`].
+//! different spaces are different types: [`Gva`], [`Gpa`], [`Iova`], [`Hpa`].
 //!
 //! A client may shrink the file behind a region after we mapped it. The touch then raises SIGBUS;
 //! a handler puts empty memory under it, and the access ends in a fault instead of a dead server.
@@ -19,7 +19,7 @@ mod host;
 mod perm;
 mod region;
 
-pub use addr::{Gpa, Hpa, Iova, PAGE_SIZE};
+pub use addr::{Gpa, Gva, Hpa, Iova, PAGE_SIZE};
 pub use dirty::DirtyRun;
 pub use dma_table::{Backing, DmaMapInfo, DmaTable, Place, Span};
 pub use fault::{DmaFault, DmaFaultReason, TableError};
