@@ -98,9 +98,13 @@ impl Counters {
     #[inline]
     pub(crate) fn count(&mut self, event: Event) {
         bump(&mut self.totals, event);
-        if self.filtered.is_empty() {
-            return;
+        if !self.filtered.is_empty() {
+            self.count_filtered(event);
         }
+    }
+
+    #[cold]
+    fn count_filtered(&mut self, event: Event) {
         for (filter, counts) in &mut self.filtered {
             if filter.admits(&self.subject) {
                 bump(counts, event);

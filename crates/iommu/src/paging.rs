@@ -60,12 +60,12 @@ pub struct Leaf {
     pub rights: Rights,
 }
 
-/// A table on the way, and what the entries above it allow.
+/// A table on the way, and the entries above it put together: a right is there if all of them have its bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     table: u64,
     level: u8,
-    rights: Rights,
+    all: u64,
 }
 
 /// What bounds the unit's addresses and pages.
@@ -118,6 +118,8 @@ const SCALABLE: Reasons = Reasons {
     no_read: FaultReason::SGN_7,
 };
 
+const EXECUTE_DISABLE: u64 = FsTableEntry(0).with_XD(true).0;
+
 impl<O: Observer> Walk<'_, '_, O> {
     /// Translates through a second stage (VT-d 3.7): an IOVA, or a guest-physical address.
     pub fn second_stage(
@@ -131,7 +133,7 @@ impl<O: Observer> Walk<'_, '_, O> {
             return Err(reasons.beyond);
         }
         let tag = Tag { did: stage.did, pasid: None };
-        let top = Position { table: stage.root, level: stage.levels, rights: Rights::ALL };
+        let top = Position { table: stage.root, level: stage.levels, all: u64::MAX };
         let mut at = self.known(Stage::Second, tag, addr, stage.levels).unwrap_or(top);
         loop {
             let place = entry_at(at, addr);
@@ -150,9 +152,7 @@ impl<O: Observer> Walk<'_, '_, O> {
             if raw & self.reserved_second(at.level, leaf) != 0 {
                 return Err(reasons.reserved);
             }
-            at.rights.read &= entry.R();
-            at.rights.write &= entry.W();
-            at.rights.execute &= entry.X() || !stage.execute;
+            at.all &= raw;
             if !leaf {
                 if stage.ad {
                     self.mark(place, raw, SsPage4K(0).with_A(true).0, FaultReason::SSS_6)?;
@@ -161,22 +161,29 @@ impl<O: Observer> Walk<'_, '_, O> {
                 self.learn(Stage::Second, tag, addr, at);
                 continue;
             }
-            if access.write && !at.rights.write {
+            let all = SsTableEntry(at.all);
+            let mut rights = Rights {
+                read: all.R(),
+                write: all.W(),
+                execute: all.X() || !stage.execute,
+                snoop: SsPage4K(raw).SNP(),
+                ..Rights::default()
+            };
+            if access.write && !rights.write {
                 return Err(reasons.no_write);
             }
-            if !access.write && !at.rights.read {
+            if !access.write && !rights.read {
                 return Err(reasons.no_read);
             }
-            if access.execute && !at.rights.execute {
+            if access.execute && !rights.execute {
                 return Err(FaultReason::SGN_3);
             }
             if stage.ad {
                 let marks = SsPage4K(0).with_A(true).with_D(access.write);
                 let now = self.mark(place, raw, marks.0, FaultReason::SSS_6)?;
-                at.rights.write &= SsPage4K(now).D();
+                rights.write &= SsPage4K(now).D();
             }
-            at.rights.snoop = SsPage4K(raw).SNP();
-            return Ok(leaf_of(raw, addr, at));
+            return Ok(leaf_of(raw, addr, at.level, rights));
         }
     }
 
@@ -192,7 +199,7 @@ impl<O: Observer> Walk<'_, '_, O> {
             return Err(FaultReason::SGN_1);
         }
         let tag = Tag { did: stage.did, pasid: Some(stage.pasid) };
-        let top = Position { table: stage.root, level: stage.levels, rights: Rights::ALL };
+        let top = Position { table: stage.root, level: stage.levels, all: u64::MAX };
         let mut at = self.known(Stage::First, tag, addr, stage.levels).unwrap_or(top);
         loop {
             let guest_place = entry_at(at, addr);
@@ -209,11 +216,18 @@ impl<O: Observer> Walk<'_, '_, O> {
             if raw & self.reserved_first(at.level, leaf, stage.nxe, second.is_some()) != 0 {
                 return Err(FaultReason::SFS_3);
             }
-            at.rights.write &= entry.RW();
-            at.rights.supervisor |= !entry.US();
-            at.rights.execute &= !(stage.nxe && entry.XD());
+            // XD takes a right away, so it is put together the other way round.
+            at.all &= raw ^ EXECUTE_DISABLE;
+            let all = FsTableEntry(at.all ^ EXECUTE_DISABLE);
+            let mut rights = Rights {
+                read: true,
+                write: all.RW(),
+                execute: !(stage.nxe && all.XD()),
+                supervisor: !all.US(),
+                ..Rights::default()
+            };
             if leaf {
-                check_first(stage, at.rights, access)?;
+                check_first(stage, rights, access)?;
             }
             let marks = FsPage4K(0).with_A(true).with_EA(stage.eafe).with_D(leaf && access.write);
             if raw & marks.0 != marks.0 && !writable {
@@ -222,9 +236,9 @@ impl<O: Observer> Walk<'_, '_, O> {
             }
             let now = self.mark(place, raw, marks.0, FaultReason::SFS_10)?;
             if leaf {
-                at.rights.write &= FsPage4K(now).D();
-                at.rights.global = FsPage4K(raw).G();
-                return Ok(leaf_of(raw, addr, at));
+                rights.write &= FsPage4K(now).D();
+                rights.global = FsPage4K(raw).G();
+                return Ok(leaf_of(raw, addr, at.level, rights));
             }
             at = Position { table: entry.ADDR() << 12, level: at.level - 1, ..at };
             self.learn(Stage::First, tag, addr, at);
@@ -280,6 +294,7 @@ impl<O: Observer> Walk<'_, '_, O> {
         Ok(leaf)
     }
 
+    #[inline]
     fn load(&mut self, table: Table, at: u64, unreadable: FaultReason) -> Result<u64, FaultReason> {
         self.counters.count(Event::MemoryReads);
         let raw = self.view.load_u64(Hpa(at)).map_err(|_| unreadable)?;
@@ -325,6 +340,7 @@ impl<O: Observer> Walk<'_, '_, O> {
         found
     }
 
+    #[inline]
     fn learn(&mut self, stage: Stage, tag: Tag, addr: u64, position: Position) {
         let cache = match stage {
             Stage::First => &mut self.caches.first,
@@ -335,6 +351,7 @@ impl<O: Observer> Walk<'_, '_, O> {
         }
     }
 
+    #[inline]
     fn reserved_second(&self, level: u8, leaf: bool) -> u64 {
         let word = match (leaf, level) {
             (false, _) => SsTableEntry::RSVD | SsTableEntry(0).with_PS(true).0,
@@ -347,6 +364,7 @@ impl<O: Observer> Walk<'_, '_, O> {
         word | snoop | transient | above(self.bounds.haw)
     }
 
+    #[inline]
     fn reserved_first(&self, level: u8, leaf: bool, nxe: bool, nested: bool) -> u64 {
         let word = match (leaf, level) {
             (false, _) => FsTableEntry::RSVD | FsTableEntry(0).with_PS(true).0,
@@ -389,10 +407,10 @@ fn entry_at(at: Position, addr: u64) -> u64 {
     at.table | (addr >> shift_of(at.level) & 0x1FF) << 3
 }
 
-fn leaf_of(raw: u64, addr: u64, at: Position) -> Leaf {
-    let offset = (1u64 << shift_of(at.level)) - 1;
+fn leaf_of(raw: u64, addr: u64, level: u8, rights: Rights) -> Leaf {
+    let offset = (1u64 << shift_of(level)) - 1;
     let base = raw & 0x000F_FFFF_FFFF_F000 & !offset;
-    Leaf { addr: base | addr & offset, level: at.level, rights: at.rights }
+    Leaf { addr: base | addr & offset, level, rights }
 }
 
 /// Address bits of an entry at and above a width.
