@@ -83,5 +83,5 @@ $(STAMPS)/docs: pyproject.toml $(STAMPS)/core
 	@touch $@
 
 $(STAMPS)/core: $(STAMPS)/venv $(RUST) $(SPEC)
-	$(BIN)/maturin develop --release --quiet
+	PIP_QUIET=1 $(BIN)/maturin develop --release --quiet
 	@touch $@

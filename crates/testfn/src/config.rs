@@ -32,6 +32,8 @@ pub struct SharedConfig {
 pub struct Effects {
     /// A function-level reset.
     pub function_reset: bool,
+    /// No requests any more: Bus Master Enable was cleared.
+    pub bus_master_off: bool,
 }
 
 impl SharedConfig {
@@ -65,6 +67,8 @@ impl SharedConfig {
         while let Some(change) = regs.step(&mut write) {
             let devctl = change.id == self.devctl;
             effects.function_reset |= devctl && DEVCTL(change.written as u16).IFLR();
+            let [before, now] = [change.old, change.new].map(|value| COMMAND(value as u16).BME());
+            effects.bus_master_off |= change.id == self.command && before && !now;
         }
         effects
     }

@@ -75,19 +75,20 @@ impl Engine {
         }
     }
 
-    /// Copies; an error is the first address that failed.
-    pub fn copy(&self, job: &Job, ticket: Ticket) -> Result<(), u64> {
+    /// Copies as long as no reset comes and `allowed` holds; an error is the first address that failed.
+    pub fn copy(&self, job: &Job, ticket: Ticket, allowed: impl Fn() -> bool) -> Result<(), u64> {
         let Some(client) = &job.client else { return Err(job.src) };
-        let current = || self.is_current(ticket);
+        let go = || self.is_current(ticket) && allowed();
         let mut buffer = vec![0; job.len.min(STRIDE) as usize];
         let mut done = 0;
-        while done < job.len && current() {
+        while done < job.len {
             let part = (job.len - done).min(STRIDE) as usize;
             let Some(data) = buffer.get_mut(..part) else { break };
             let from = job.src.checked_add(done).ok_or(u64::MAX)?;
             let to = job.dst.checked_add(done).ok_or(u64::MAX)?;
-            client.dma().read(Iova(from), data).map_err(|error| address(error, from))?;
-            let write = client.dma().write_while(Iova(to), data, current);
+            let read = client.dma().read_while(Iova(from), data, go);
+            read.map_err(|error| address(error, from))?;
+            let write = client.dma().write_while(Iova(to), data, go);
             write.map_err(|error| address(error, to))?;
             done += part as u64;
         }
@@ -103,9 +104,10 @@ impl Engine {
 fn address(error: DmaError, began: u64) -> u64 {
     match error {
         DmaError::Fault(fault) => fault.iova.0,
-        DmaError::Client { iova, .. } | DmaError::Timeout(iova) | DmaError::WouldDeadlock(iova) => {
-            iova.0
-        }
+        DmaError::Client { iova, .. }
+        | DmaError::Timeout(iova)
+        | DmaError::GivenUp(iova)
+        | DmaError::WouldDeadlock(iova) => iova.0,
         DmaError::Busy | DmaError::Disconnected => began,
     }
 }

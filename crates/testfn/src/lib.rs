@@ -78,7 +78,8 @@ impl TestFunction {
         std::mem::take(&mut self.shared.lock().raised)
     }
 
-    /// Brings the registers of BAR 0 back and ends a copy; no DMA of before is under way afterwards.
+    /// Brings the registers of BAR 0 back, ends a copy and forgets what is pending; no DMA of before is
+    /// under way afterwards.
     pub fn reset_device(&self) {
         let client = {
             let mut state = self.shared.lock();
@@ -89,6 +90,10 @@ impl TestFunction {
         };
         if let Some(client) = client {
             client.dma().fence();
+            for vector in 0..VECTORS {
+                // The layout has all the vectors, so there is no error to tell.
+                let _ = client.irqs().clear_pending(pci::MSIX, vector);
+            }
         }
     }
 }
@@ -140,7 +145,7 @@ impl Shared {
     /// Runs copies until the function is dropped.
     fn copy_loop(&self) {
         while let Some((job, ticket)) = self.engine.next() {
-            let end = self.engine.copy(&job, ticket);
+            let end = self.engine.copy(&job, ticket, || self.config.bus_master());
             let mut state = self.lock();
             if !self.engine.is_current(ticket) {
                 continue; // reset meanwhile: the registers speak of nothing any more
@@ -229,9 +234,13 @@ impl Device for TestFunction {
         match region {
             pci::BAR0 => self.bar_write(offset, data),
             pci::CONFIG => {
-                if self.shared.config.write(offset, data).function_reset {
+                let effects = self.shared.config.write(offset, data);
+                if effects.function_reset {
                     self.reset_device();
                     self.shared.config.reset();
+                } else if effects.bus_master_off {
+                    let client = self.shared.lock().client.clone();
+                    client.iter().for_each(|client| client.dma().fence());
                 }
                 self.shared.deliver_pending(&mut self.shared.lock());
             }

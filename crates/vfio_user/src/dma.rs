@@ -41,6 +41,9 @@ pub enum DmaError {
     /// Too many messages are under way.
     #[error("too many DMA messages are under way")]
     Busy,
+    /// Whoever wanted the access wants it no more.
+    #[error("DMA was given up at {0}")]
+    GivenUp(Iova),
     /// The client is gone.
     #[error("the client is gone")]
     Disconnected,
@@ -60,9 +63,8 @@ pub struct Dma {
     closed: AtomicBool,
 }
 
-/// A part of an access: done, under way in a message, or not wanted any more.
+/// A part of an access: done, or under way in a message.
 enum Step {
-    Stopped,
     Done(usize),
     Sent(usize, Ticket),
 }
@@ -81,16 +83,30 @@ impl Dma {
 
     /// Fills `to` from `iova` on.
     pub fn read(&self, iova: Iova, to: &mut [u8]) -> Result<(), DmaError> {
+        self.read_while(iova, to, || true)
+    }
+
+    /// Like [`read`](Self::read), but only as long as `go` says so; else it is
+    /// [`GivenUp`](DmaError::GivenUp).
+    ///
+    /// It is asked while the map is held. So whoever makes it say no and then calls
+    /// [`fence`](Self::fence) knows that nothing is read and no message is sent any more.
+    pub fn read_while(
+        &self,
+        iova: Iova,
+        to: &mut [u8],
+        go: impl Fn() -> bool,
+    ) -> Result<(), DmaError> {
         let mut rest = to;
         let mut at = iova;
         while !rest.is_empty() {
             // The message goes out while the table is held, so before the reply to an unmap.
             let step = self.visit(at, rest.len(), Perm::READ, |span| match span.place {
+                _ if !go() => Err(DmaError::GivenUp(at)),
                 Place::Region(..) => Ok(Step::Done(span.read(rest)?)),
                 Place::Messages => self.send(Command::DmaRead, span.iova, span.len, &[]),
             })?;
             let len = match step {
-                Step::Stopped => return Ok(()),
                 Step::Done(len) => len,
                 Step::Sent(len, ticket) => {
                     let data = self.messages.wait(&ticket)?;
@@ -111,10 +127,8 @@ impl Dma {
         self.write_while(iova, from, || true)
     }
 
-    /// Like [`write`](Self::write), but only as long as `go` says so.
-    ///
-    /// It is asked while the map is held. So whoever makes it say no and then calls
-    /// [`fence`](Self::fence) knows that nothing is written any more.
+    /// Like [`write`](Self::write), but only as long as `go` says so, as in
+    /// [`read_while`](Self::read_while): after the fence nothing is written any more.
     pub fn write_while(
         &self,
         iova: Iova,
@@ -125,12 +139,11 @@ impl Dma {
         let mut at = iova;
         while !rest.is_empty() {
             let step = self.visit(at, rest.len(), Perm::WRITE, |span| match span.place {
-                _ if !go() => Ok(Step::Stopped),
+                _ if !go() => Err(DmaError::GivenUp(at)),
                 Place::Region(..) => Ok(Step::Done(span.write(rest)?)),
                 Place::Messages => self.send(Command::DmaWrite, span.iova, span.len, rest),
             })?;
             let len = match step {
-                Step::Stopped => return Ok(()),
                 Step::Done(len) => len,
                 Step::Sent(len, ticket) => self.messages.wait(&ticket).map(|_| len)?,
             };

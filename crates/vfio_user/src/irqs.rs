@@ -6,16 +6,16 @@
 //! not be lost. Whether MSI-X is enabled at all is in the configuration space, which is the
 //! device's: it decides whether to trigger.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::io::{Errno, write};
+use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::IrqLayout;
 use crate::client::lock;
+use crate::eventfd;
 use crate::request::{IrqAction, IrqData, SetIrqs};
 
 /// What became of a trigger.
@@ -180,7 +180,7 @@ impl Irqs {
         if fds.len() != vectors.len() {
             return Err(Errno::INVAL);
         }
-        fds.iter().try_for_each(check_eventfd)?;
+        fds.iter().try_for_each(eventfd::check)?;
         for (slot, fd) in vectors.iter().zip(fds) {
             let mut vector = lock(slot);
             vector.eventfd = Some(fd);
@@ -210,7 +210,7 @@ impl Irqs {
     fn fire(&self, layout: IrqLayout, vector: &mut Vector) -> Delivery {
         match &vector.eventfd {
             Some(eventfd) if !vector.masked => {
-                signal(eventfd);
+                eventfd::signal(eventfd);
                 self.signals.fetch_add(1, Ordering::Relaxed);
                 vector.pending = false;
                 vector.masked = layout.automasked;
@@ -246,37 +246,5 @@ impl Vector {
     fn disable(&mut self) {
         self.eventfd = None;
         self.masked = false;
-    }
-}
-
-/// `EINVAL` for anything but an eventfd: a write to it could block, kill us or fill a disk.
-fn check_eventfd(fd: &OwnedFd) -> Result<(), Errno> {
-    // The kernel prints a file that has a path with a leading slash, so no file can pass as one.
-    let name = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-    match name {
-        Ok(name) if name.as_os_str() == "anon_inode:[eventfd]" => unblock(fd),
-        _ => Err(Errno::INVAL),
-    }
-}
-
-/// Makes writes fail instead of wait; the flag is shared with the client, who may take it back.
-fn unblock(fd: &OwnedFd) -> Result<(), Errno> {
-    let flags = fcntl_getfl(fd)?;
-    if flags.contains(OFlags::NONBLOCK) {
-        Ok(())
-    } else {
-        fcntl_setfl(fd, flags | OFlags::NONBLOCK)
-    }
-}
-
-/// Adds 1, without waiting.
-///
-/// The flag is looked at each time. What is left is a client that takes it back between the look
-/// and the write, with its counter full: that holds up the thread that triggers, until the client
-/// reads the eventfd. No call adds to an eventfd without waiting whatever its flags are.
-fn signal(eventfd: &OwnedFd) {
-    if unblock(eventfd).is_ok() {
-        // A counter that is full is readable already: the client has all it needs to wake up.
-        let _ = write(eventfd, &1u64.to_ne_bytes());
     }
 }

@@ -15,6 +15,7 @@ mod counters;
 mod device;
 mod dma;
 mod endpoint;
+mod eventfd;
 mod irqs;
 mod listener;
 mod messages;

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -19,6 +19,7 @@ use crate::client::lock;
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: OwnedFd,
+    timeout: Duration,
     /// Held while a message goes out, so that messages don't mix.
     sending: Mutex<()>,
     stalled: AtomicBool,
@@ -28,7 +29,7 @@ impl Socket {
     /// A connection whose client may leave our messages unread for `timeout` at most.
     pub(crate) fn new(fd: OwnedFd, timeout: Duration) -> Result<Socket, Errno> {
         set_socket_timeout(&fd, Timeout::Send, Some(timeout))?;
-        Ok(Socket { fd, sending: Mutex::new(()), stalled: AtomicBool::new(false) })
+        Ok(Socket { fd, timeout, sending: Mutex::new(()), stalled: AtomicBool::new(false) })
     }
 
     /// Sends a message, in two parts for the sake of those who have its data elsewhere.
@@ -55,6 +56,7 @@ impl Socket {
         mut data: &[u8],
         mut fd: Option<BorrowedFd<'_>>,
     ) -> Result<(), Errno> {
+        let begin = Instant::now();
         while !(head.is_empty() && data.is_empty()) {
             let sent = match (fd, data) {
                 (None, []) => send(&self.fd, head, SendFlags::NOSIGNAL),
@@ -68,6 +70,10 @@ impl Socket {
             fd = None;
             data = data.get(sent.saturating_sub(head.len())..).unwrap_or_default();
             head = head.get(sent..).unwrap_or_default();
+            // A part was sent before the time was over; the rest gets no time of its own.
+            if !(head.is_empty() && data.is_empty()) && begin.elapsed() >= self.timeout {
+                return Err(Errno::AGAIN);
+            }
         }
         Ok(())
     }

@@ -196,7 +196,7 @@ fn a_full_blocking_eventfd_does_not_hold_up_the_device() {
     let flags = fcntl_getfl(&fd).unwrap();
     fcntl_setfl(&fd, flags - OFlags::NONBLOCK).unwrap();
     assert_eq!(client.irqs().trigger(MSIX, 0), Ok(Delivery::Signaled), "also when it blocks again");
-    assert_eq!(fired(&fd), u64::MAX - 1);
+    assert!(fired(&fd) >= u64::MAX - 1, "and stays full");
 }
 
 #[test]
