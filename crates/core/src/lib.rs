@@ -2,6 +2,7 @@
 
 mod bench;
 mod endpoint;
+mod iommu;
 mod regfile;
 
 use pyo3::prelude::*;
@@ -13,6 +14,8 @@ mod _core {
     use super::bench::bench_endpoint;
     #[pymodule_export]
     use super::endpoint::{PyEndpoint, PyTestFunction};
+    #[pymodule_export]
+    use super::iommu::{PyHostMemory, PyRemappingUnit, bench_translate};
     #[pymodule_export]
     use super::regfile::PyRegFile;
 }

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 # Name -> what it measures. The module siov.bench.NAME has `measure(repeats) -> {key: [a value each repeat]}`.
-BENCHES = {"endpoint": "register reads and posted writes over vfio-user, beside a bare socket exchange"}
+BENCHES = {
+    "endpoint": "register reads and posted writes over vfio-user, beside a bare socket exchange",
+    "translate": "IOTLB hits, nested and legacy walks of the remapping unit a second",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
