@@ -147,7 +147,7 @@ class FunctionSpec(Part):
         table = range(msix.table, msix.table + 16 * msix.vectors)
         pba = range(msix.pba, msix.pba + (msix.vectors + 63) // 64 * 8)
         for what, span in (("table", table), ("pba", pba)):
-            if span.start % 8 or span.stop > bar.size:
+            if span.start < 0 or span.start % 8 or span.stop > bar.size:
                 raise ValueError(
                     f"msix.{what} at {span.start:#x} takes {len(span):#x} bytes: it must be 8-byte aligned "
                     f"and inside BAR {bar.index} of {bar.size:#x} bytes"
@@ -211,10 +211,11 @@ class Scenario(Model):
     def _names(self) -> Scenario:
         seen: set[str] = set()
         parts: tuple[Part, ...] = (*self.root_port, *self.switch, *self.function)
-        for part in parts:
-            if part.name in seen:
-                raise ValueError(f"two parts are called {part.name}: each needs its own name")
-            seen.add(part.name)
+        below = [f"{switch.name}.{n}" for switch in self.switch for n in range(switch.ports)]
+        for name in [part.name for part in parts] + below:
+            if name in seen:
+                raise ValueError(f"two parts are called {name}: each needs its own name")
+            seen.add(name)
         return self
 
 

@@ -71,6 +71,18 @@ fn an_access_at_the_end_of_the_numbers_does_not_wrap_to_the_start() {
 }
 
 #[test]
+fn an_access_past_the_end_of_the_numbers_still_reaches_what_is_before_it() {
+    let at = u32::MAX - 9;
+    let layout = Layout::from_registers(u32::MAX, [(at, register("A", 8))]).unwrap();
+    let mut file = RegFile::new(Arc::new(layout));
+    file.write(at + 4, &[0xFF; 16]);
+    assert_eq!(file.get(0u16, 0), 0xFFFF_FFFF_0000_0000);
+    let mut out = [0; 16];
+    file.read(at + 4, &mut out);
+    assert_eq!(out[..5], [0xFF, 0xFF, 0xFF, 0xFF, 0]);
+}
+
+#[test]
 fn a_number_is_read_little_endian_and_only_up_to_eight_bytes() {
     let mut file =
         RegFile::new(Arc::new(Layout::from_registers(8, [(0, register("A", 8))]).unwrap()));

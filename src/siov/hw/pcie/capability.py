@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from siov.hw.pcie.config import Bar, Capability
+from siov.hw.pcie.config import Bar, Capability, check_bars
 from siov.spec.pcie import (
     Acs,
     Aer,
@@ -148,6 +148,7 @@ def sriov(total: int, offset: int, stride: int, device_id: int, bars: Sequence[B
         "VF_STRIDE": SrIov.VF_STRIDE.of(NUM=stride),
         "VF_DEVICE_ID": SrIov.VF_DEVICE_ID.of(ID=device_id),
     }
+    check_bars(bars)
     rw = {f"VF_BAR{n}": 0 for n in range(6)}
     for bar in bars:
         kind = BarType.BITS64 if bar.wide else BarType.BITS32

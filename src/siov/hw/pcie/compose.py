@@ -61,7 +61,9 @@ def endpoint(
     return Function(name, devfn, config, bars, device, rom)
 
 
-def root_port(name: str, devfn: tuple[int, int], number: int, slot: int | None = None) -> Port:
+def root_port(
+    name: str, devfn: tuple[int, int], number: int, slot: int | None = None, *, multifunction: bool = False
+) -> Port:
     """A root port with port number `number`, with a slot if it is to have one."""
     kind = ExpressType.ROOT_PORT
     capabilities = [
@@ -70,13 +72,14 @@ def root_port(name: str, devfn: tuple[int, int], number: int, slot: int | None =
         capability.aer(root=True),
         capability.acs(),
     ]
-    return Port(name, devfn, _type1_config(ROOT_PORT_ID, capabilities), kind)
+    return Port(name, devfn, _type1_config(ROOT_PORT_ID, capabilities, multifunction), kind)
 
 
-def switch(name: str, ports: int) -> tuple[Port, list[Port]]:
+def switch(name: str, ports: int, *, multifunction: bool = False) -> tuple[Port, list[Port]]:
     """A switch: its upstream port (function 0 of its device) and `ports` downstream ports below it."""
     kind = ExpressType.UPSTREAM_PORT
-    upstream = Port(name, (0, 0), _type1_config(SWITCH_ID, _port_capabilities(kind, 0)), kind)
+    config = _type1_config(SWITCH_ID, _port_capabilities(kind, 0), multifunction)
+    upstream = Port(name, (0, 0), config, kind)
     downstream = []
     for n in range(ports):
         kind = ExpressType.DOWNSTREAM_PORT
@@ -95,12 +98,14 @@ def _port_capabilities(kind: ExpressType, number: int) -> list[Capability]:
     ]
 
 
-def _type1_config(identity: tuple[int, int], capabilities: Sequence[Capability]) -> ConfigSpace:
+def _type1_config(
+    identity: tuple[int, int], capabilities: Sequence[Capability], multifunction: bool = False
+) -> ConfigSpace:
     vendor, device = identity
     values = {
         "VENDOR_ID": vendor,
         "DEVICE_ID": device,
         "CLASS_CODE": BRIDGE_CLASS,
-        "HEADER_TYPE": Type1.HEADER_TYPE.of(HL=HeaderLayout.TYPE1).raw,
+        "HEADER_TYPE": Type1.HEADER_TYPE.of(HL=HeaderLayout.TYPE1, MFD=multifunction).raw,
     }
     return ConfigSpace(Type1, values, capabilities)

@@ -35,6 +35,8 @@ class Bar:
             )
         if not self.wide and self.size > 1 << 31:
             raise ValueError(f"BAR {self.index} of {self.size} bytes: a 32-bit BAR is 2 GiB at most")
+        if self.size > 1 << 63:
+            raise ValueError(f"BAR {self.index} of {self.size} bytes: a 64-bit BAR is 8 EiB at most")
 
 
 @dataclass(slots=True, frozen=True)
@@ -77,10 +79,15 @@ class ConfigSpace:
         self._names: dict[type[Word], str] = {}
         self._values = values
         self._bar_masks = dict(_bar_registers(bars))
-        self.offsets: dict[CapabilityId | ExtendedCapabilityId, int] = {}
-        rows = list(self._header(header, rom, bool(capabilities)))
-        rows += self._chain([c for c in capabilities if not c.extended], 0x40, LEGACY_SIZE)
-        rows += self._chain([c for c in capabilities if c.extended], LEGACY_SIZE, SIZE)
+        self._offsets: dict[tuple[bool, int], int] = {}
+        places = _places([c for c in capabilities if not c.extended], 0x40, LEGACY_SIZE)
+        extended = _places([c for c in capabilities if c.extended], LEGACY_SIZE, SIZE)
+        if extended and extended[0][1] != LEGACY_SIZE:
+            name = extended[0][0].block.__name__
+            raise ValueError(f"the {name} capability is the first extended one: it stands at 0x100")
+        rows = list(self._header(header, rom, places[0][1] if places else 0))
+        rows += self._chain(places)
+        rows += self._chain(extended)
         self.regs = RegFile(SIZE, rows)
 
     def __getitem__(self, word: type[W]) -> W:
@@ -104,7 +111,11 @@ class ConfigSpace:
         """The register file's name of a word."""
         return self._names[word]
 
-    def _header(self, block: type[CommonHeader], rom: int, listed: bool) -> Iterator["_Row"]:
+    def find_capability(self, which: CapabilityId | ExtendedCapabilityId) -> int | None:
+        """The offset of a capability, None without it."""
+        return self._offsets.get(_key(which))
+
+    def _header(self, block: type[CommonHeader], rom: int, first: int) -> Iterator["_Row"]:
         rom_mask = RomBar.BASE.mask & ~(rom - 1) | RomBar.EN.mask if rom else 0
         for name, word, at in _words(block):
             value = self._values.get(name, word.initial())
@@ -114,17 +125,16 @@ class ConfigSpace:
                 masks = _Masks(writable, 0, 0)
             elif word is RomBar:
                 masks = _Masks(rom_mask, 0, 0)
-            elif word is CommonHeader.CAP_PTR and listed:
-                reset = 0x40
-            elif word is CommonHeader.STATUS and not listed:
+            elif word is CommonHeader.CAP_PTR:
+                reset = first
+            elif word is CommonHeader.STATUS and not first:
                 reset = 0
             yield self._row(name, word, at, reset, masks)
 
-    def _chain(self, capabilities: Sequence[Capability], start: int, end: int) -> Iterator["_Row"]:
-        places = _places(capabilities, start, end)
+    def _chain(self, places: Sequence[tuple[Capability, int]]) -> Iterator["_Row"]:
         for n, (capability, base) in enumerate(places):
             following = places[n + 1][1] if n + 1 < len(places) else 0
-            self.offsets[capability.id] = base
+            self._offsets.setdefault(_key(capability.id), base)
             for name, word, at in _words(capability.block):
                 reset = int(capability.values.get(name, word.initial()))
                 masks = _Masks.of(word)
@@ -155,6 +165,11 @@ class _Masks:
     def of(cls, word: type[Word]) -> "_Masks":
         sticky = (kind for kind in Access if kind.sticky)
         return cls(word.mask(Access.RW, Access.RWS), word.mask(Access.RW1C, Access.RW1CS), word.mask(*sticky))
+
+
+def _key(which: CapabilityId | ExtendedCapabilityId) -> tuple[bool, int]:
+    # As numbers the two kinds overlap: PM and AER are both 1.
+    return isinstance(which, ExtendedCapabilityId), int(which)
 
 
 def _words(block: type[RegisterBlock]) -> Iterator[tuple[str, type[Word], int]]:

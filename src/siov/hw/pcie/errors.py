@@ -27,6 +27,8 @@ def report(config: ConfigSpace, source: Bdf, error: Field, tlp: Tlp | None = Non
     """
     if Express.DEVSTA not in config:
         return None
+    if error is CTO:
+        tlp = None  # AER's CAP.CTPHLC is 0: the header of a request that timed out is not logged
     fatal = _is_fatal(config, error)
     told = tlp is not None and not isinstance(tlp, MWr) and error in (UR, CA)
     if error is UR:
@@ -49,12 +51,12 @@ def report(config: ConfigSpace, source: Bdf, error: Field, tlp: Tlp | None = Non
 
 def _report_advisory(config: ConfigSpace, source: Bdf, error: Field, tlp: Tlp | None) -> Msg | None:
     config.update(Express.DEVSTA, CED=1)
-    if CorrectableErrors in config:
-        config.update(CorrectableErrors, ADVNFERR=1)
-        if config[CorrectableMask].ADVNFERR:
-            return None
-        if not _log(config, error, tlp):
-            return None
+    if CorrectableErrors not in config:
+        return None  # without AER an advisory error sends no message
+    config.update(CorrectableErrors, ADVNFERR=1)
+    if config[CorrectableMask].ADVNFERR:
+        return None
+    _log(config, error, tlp)  # its mask withholds the log, not the message (PCIe 6.2.4.3)
     control = config[Express.DEVCTL]
     enabled = control.CERE and (control.URRE or error is not UR)
     return Msg(source, MessageCode.ERR_COR) if enabled else None

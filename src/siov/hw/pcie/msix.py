@@ -61,13 +61,20 @@ class MsixTable:
 
     def deliver(self) -> None:
         """Send what is pending and not masked."""
-        control = self.config[Msix.CONTROL]
-        if not control.EN or control.MASK:
-            return
         for vector in _bits(self.pending):
+            # A handler runs within send: it may write here, raise a vector, or have a nested call send one.
+            if not self.pending >> vector & 1 or not self._open():
+                continue
             address, data, masked = self.entry(vector)
-            if not masked and self.send(address, data.to_bytes(4, "little")):
-                self.pending &= ~(1 << vector)
+            if masked:
+                continue
+            self.pending &= ~(1 << vector)
+            if not self.send(address, data.to_bytes(4, "little")):
+                self.pending |= 1 << vector
+
+    def _open(self) -> bool:
+        control = self.config[Msix.CONTROL]
+        return bool(control.EN) and not control.MASK
 
     def reset(self) -> None:
         """All vectors masked, nothing pending."""

@@ -142,11 +142,12 @@ class Port(Function):
             self._message(tlp)
             return None
         if not self.config[Type0.COMMAND].BME:
-            self._secondary(RMA=1)
             return self.error(errors.UR, tlp)
-        if self.claims(tlp.address) and not self._redirects():
+        if self._redirects():
+            return self._redirect(tlp)
+        if self.claims(tlp.address):
             return self._down(tlp)
-        return self.upstream.from_below(tlp) if self.upstream is not None else None
+        return self._up(tlp)
 
     def inspect(self) -> dict[str, object]:
         """The bridge's buses and windows, and what is below."""
@@ -165,7 +166,19 @@ class Port(Function):
         # Nothing below has the address: the device on the link says so, or the port if the link is down
         # or the bus is a switch's own.
         device = self.below.at(Bdf(0, 0, 0)) if self.kind is not ExpressType.UPSTREAM_PORT else None
-        return (device or self).error(errors.UR, request)
+        return device.receive(request) if device is not None else self.error(errors.UR, request)
+
+    def _up(self, request: Memory) -> Cpl | None:
+        return self.upstream.from_below(request) if self.upstream is not None else None
+
+    def _redirect(self, request: Memory) -> Cpl | None:
+        """Past the switch's upstream port, which would find a peer, up to the root complex (PCIe 6.12.3)."""
+        above = self.upstream
+        if not isinstance(above, Port):
+            return self._up(request)
+        if not above.config[Type0.COMMAND].BME:
+            return above.error(errors.UR, request)
+        return above._up(request)
 
     def _redirects(self) -> bool:
         return Acs.CTL in self.config and bool(self.config[Acs.CTL].R)

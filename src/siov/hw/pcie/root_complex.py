@@ -116,8 +116,9 @@ class RootComplex:
             return None
         size = tlp.size if isinstance(tlp, MRd) else len(tlp.data)
         if isinstance(tlp, MWr) and msi.BASE <= tlp.address < msi.BASE + msi.SIZE:
-            self._interrupt(tlp)
-            return None
+            if size == 4 and tlp.address % 4 == 0:
+                self._interrupt(tlp)
+            return None  # a message is one double word; anything else in its range is an unsupported request
         for window in self.inbound:
             if window.covers(tlp.address, size):
                 return self._host_memory(tlp, window.translate(tlp.address), size)

@@ -133,7 +133,7 @@ class Cpl:
         words = byte_enables(self.address, len(self.data))[0] if self.data else 0
         kind = TlpType.CplD if self.data else TlpType.Cpl
         completer = TlpCompleter.of(
-            CID=int(self.completer), STATUS=self.status, BYTE_COUNT=len(self.data) & 0xFFF or 4
+            CID=int(self.completer), STATUS=self.status, BYTE_COUNT=len(self.data) & 0xFFF if self.data else 4
         )
         requester = TlpCompletionRequester.of(
             RID=int(self.requester), TAG=self.tag, LOWER_ADDRESS=self.address & 0x7F

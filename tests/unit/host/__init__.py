@@ -1,0 +1,1 @@
+"""The host driving a machine that is nothing but memory and a unit that shakes hands."""
