@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from gen_registers import table
 from pydantic import BaseModel
@@ -65,12 +65,25 @@ def models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from models(inner)
 
 
+def choices(annotation: Any) -> Iterator[str]:
+    """The words that a type lets one choose from."""
+    if get_origin(annotation) is Literal:
+        yield from get_args(annotation)
+        return
+    for inner in get_args(annotation):
+        yield from choices(inner)
+
+
 def allowed(info: FieldInfo) -> str:
     """What may stand behind a key."""
     inner = next(models(info.annotation), None)
+    words = ", ".join(f'`"{word}"`' for word in choices(info.annotation))
     if inner is not None:
         anchor = f"#{inner.__name__.lower()}"
-        return f"[list of tables]({anchor})" if get_origin(info.annotation) is tuple else f"[table]({anchor})"
+        kind = "list of tables" if get_origin(info.annotation) is tuple else "table"
+        return f"[{kind}]({anchor})" + (f", or {words}" if words else "")
+    if words:
+        return words
     annotation, limits = _plain(info)
     if scenario.parse_place in limits:
         return '`"dev.fn"` as in lspci'

@@ -7,21 +7,27 @@ from pathlib import Path
 
 from siov.errors import ScenarioError
 from siov.host.core import DriverCore
+from siov.host.iommu.iommu import IntelIommu
 from siov.host.irq import IrqVectors
 from siov.host.linux import TraceEvent
 from siov.host.lspci import PciFunctionView
 from siov.host.pci import Firmware, HostWindow, PciSubsystem, pci_host_probe
 from siov.host.pci.probe import HostBridge
 from siov.host.pci.view import function_view
-from siov.hw.memory import SparseMemory
+from siov.host.physmem import PhysMem
+from siov.hw.memory import HostDram
 from siov.hw.pcie.function import Function
 from siov.hw.pcie.root_complex import ECAM_SIZE, RootComplex, Window, WindowKind
+from siov.hw.vtd import RemappingUnit
 from siov.scenario import Scenario, load
+from siov.spaces import Space, add_space
 from siov.topology import build_topology
 
 ECAM_BASE = 0xB000_0000
 MMIO32_BASE = 0xC000_0000
 MMIO64_BASE = 0x40_0000_0000
+VTD_BASE = 0xFED9_0000
+KERNEL_END = 16 << 20  # what lies below is the host's kernel; its pages are given out from here on
 
 BUILT_IN = Path(__file__).parent / "scenarios" / "first.toml"
 
@@ -37,6 +43,8 @@ class Platform:
     irqs: IrqVectors
     pci: PciSubsystem
     host_bridge: HostBridge | None = None
+    iommu: IntelIommu | None = None
+    spaces: list[Space] = field(default_factory=list)
     trace: list[TraceEvent] = field(default_factory=list)
 
     @property
@@ -52,7 +60,21 @@ class Platform:
     def enumerate(self) -> HostBridge:
         """Have the host find every function and give out buses and addresses."""
         self.host_bridge = pci_host_probe(self.root_complex, self.firmware, self.pci)
+        self._start_iommu()
         return self.host_bridge
+
+    def _start_iommu(self) -> None:
+        """Have the host switch translation on and map what the scenario says."""
+        if self.scenario.iommu is None or self.host_bridge is None:
+            return
+        memory = PhysMem(self.root_complex, KERNEL_END, self.scenario.machine.memory - KERNEL_END)
+        iommu = IntelIommu(memory, VTD_BASE, scalable=self.scenario.iommu.mode == "scalable")
+        iommu.enable()
+        self.iommu = iommu
+        devices = {dev.rid: dev for dev in self.host_bridge.devices()}
+        for spec in self.scenario.space:
+            rid = int(self.functions[spec.function].bdf)
+            self.spaces.append(add_space(iommu, devices[rid], spec))
 
     def lspci(self) -> list[PciFunctionView]:
         """Every function as `lspci` sees it; none before enumeration."""
@@ -61,10 +83,14 @@ class Platform:
     def inspect(self, path: str = "") -> object:
         """The state of everything, or of the part that a path such as `hw/pcie` leads to."""
         tree: object = {
-            "hw": {"pcie": self.root_complex.inspect()},
+            "hw": {
+                "pcie": self.root_complex.inspect(),
+                **{unit.name: unit.inspect() for unit in self.root_complex.units},
+            },
             "host": {
                 "core": self.core.inspect(),
                 "irq": self.irqs.inspect(),
+                "iommu": self.iommu.inspect() if self.iommu else None,
                 "pci": self.host_bridge.inspect() if self.host_bridge else None,
             },
         }
@@ -79,8 +105,9 @@ class Platform:
 def build(scenario: Scenario | None = None) -> Platform:
     """A server as the scenario says, not yet enumerated; `ScenarioError` when parts contradict each other."""
     scenario = scenario or load(BUILT_IN)
+    irqs = IrqVectors()
     machine = scenario.machine
-    memory = SparseMemory(machine.memory)
+    memory = HostDram(machine.memory)
     outbound = [
         Window(ECAM_BASE, ECAM_SIZE, 0, WindowKind.CONFIG),
         Window(MMIO32_BASE, machine.mmio32, MMIO32_BASE, WindowKind.MEM32),
@@ -89,10 +116,22 @@ def build(scenario: Scenario | None = None) -> Platform:
         outbound.append(Window(MMIO64_BASE, machine.mmio64, MMIO64_BASE, WindowKind.MEM64))
     root_complex = RootComplex(memory, outbound, [Window(0, machine.memory, 0)])
     functions = build_topology(root_complex, scenario)
+    if scenario.iommu is not None:
+        given = scenario.iommu
+        unit = RemappingUnit.build(
+            "vtd0",
+            VTD_BASE,
+            memory.core,
+            haw=given.haw,
+            scalable=given.mode == "scalable",
+            caching_mode=given.caching_mode,
+            caches=given.caches(),
+        )
+        unit.on_message = lambda address, data: irqs.deliver(address, data)
+        root_complex.units.append(unit)
     trace: list[TraceEvent] = []
     core = DriverCore(trace.append)
     pci = PciSubsystem(core, "pci")
     pci.register()
-    irqs = IrqVectors()
     root_complex.on_interrupt = lambda message: irqs.deliver(message.address, message.data)
     return Platform(scenario, root_complex, functions, core, irqs, pci, trace=trace)

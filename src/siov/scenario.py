@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -55,7 +55,7 @@ class Part(Model):
 class Machine(Model):
     """The host: its memory, and the address windows of its root complex, in bytes."""
 
-    memory: Size = Field(1 << 30, ge=1 << 20, le=2 << 30)
+    memory: Size = Field(1 << 30, ge=64 << 20, le=2 << 30, multiple_of=2 << 20)
     mmio32: Size = Field(960 << 20, ge=1 << 20, le=960 << 20)
     mmio64: Size = Field(256 << 30, ge=0, le=64 << 40)
 
@@ -170,14 +170,75 @@ class SwitchSpec(Part):
     ports: int = Field(ge=1, le=32)
 
 
+class CacheSpec(Model):
+    """The geometry of a cache: sets of ways, which entry makes room, and what splits it."""
+
+    sets: int = Field(64, ge=1, le=1 << 16)
+    ways: int = Field(8, ge=1, le=1 << 10)
+    replacement: Literal["lru", "plru", "lfu", "fifo", "random"] = "lru"
+    partitions: int = Field(1, ge=1, le=1 << 10)
+    partition_by: Literal["domain", "pasid"] = "domain"
+
+    def geometry(self) -> tuple[int, int, str, int, str]:
+        """As the core takes it."""
+        return self.sets, self.ways, self.replacement, self.partitions, self.partition_by
+
+
+CacheChoice = CacheSpec | Literal["off", "infinite"]
+
+
+class IommuSpec(Model):
+    """The remapping unit: its mode, the width of host addresses in bits, the geometry of its caches."""
+
+    mode: Literal["scalable", "legacy"] = "scalable"
+    haw: int = Field(46, ge=39, le=52)
+    caching_mode: bool = False
+    context: CacheChoice | None = None
+    pasid: CacheChoice | None = None
+    iotlb: CacheChoice | None = None
+    first: CacheChoice | None = None
+    second: CacheChoice | None = None
+
+    def caches(self) -> dict[str, object]:
+        """The geometries that are given, as the core takes them."""
+        names = ("context", "pasid", "iotlb", "first", "second")
+        chosen = {name: getattr(self, name) for name in names}
+        return {
+            name: choice.geometry() if isinstance(choice, CacheSpec) else choice
+            for name, choice in chosen.items()
+            if choice is not None
+        }
+
+
+class SpaceSpec(Model):
+    """An address space of a function: `size` bytes of new memory at `iova`, through the stages named.
+
+    Without `pasid` it is that of requests without one.
+    """
+
+    function: Name
+    pasid: int | None = Field(None, ge=1, lt=1 << 20)
+    stage: Literal["first", "second", "nested", "pass-through"] = "second"
+    iova: Size = Field(0, ge=0, lt=1 << 47)
+    size: Size = Field(2 << 20, ge=4096, le=1 << 30)
+
+    @model_validator(mode="after")
+    def _whole_pages(self) -> SpaceSpec:
+        if self.iova % 4096 or self.size % 4096:
+            raise ValueError("iova and size are whole pages of 4K")
+        return self
+
+
 class Scenario(Model):
-    """A server: the machine, and what its root complex leads to."""
+    """A server: the machine, what its root complex leads to, and what its host maps for functions."""
 
     name: str = "unnamed"
     machine: Machine = Machine()
     root_port: tuple[RootPortSpec, ...] = ()
     switch: tuple[SwitchSpec, ...] = ()
     function: tuple[FunctionSpec, ...] = ()
+    iommu: IommuSpec | None = None
+    space: tuple[SpaceSpec, ...] = ()
 
     def devices(self) -> dict[tuple[str | None, int], list[tuple[str, int]]]:
         """Name and function number of each part, by the port it is behind and its device number."""
@@ -190,6 +251,19 @@ class Scenario(Model):
             place = function.behind, function.at[0]
             found.setdefault(place, []).append((function.name, function.at[1]))
         return found
+
+    @model_validator(mode="after")
+    def _spaces(self) -> Scenario:
+        known = [function.name for function in self.function]
+        for space in self.space:
+            if self.iommu is None:
+                raise ValueError(f"the space of {space.function} needs a remapping unit: add [iommu]")
+            if space.function not in known:
+                have = ", ".join(known) or "none"
+                raise ValueError(f"a space of {space.function}: there is no such function; have {have}")
+            if self.iommu.mode == "legacy" and (space.pasid or space.stage in ("first", "nested")):
+                raise ValueError(f"the space of {space.function} needs scalable mode, not legacy")
+        return self
 
     @model_validator(mode="after")
     def _whole_devices(self) -> Scenario:

@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, tuple[str, ...] | None] = {
     # The top, that may know everybody.
     "siov.scenario": None,
     "siov.topology": None,
+    "siov.spaces": None,
     "siov.platform": None,
     "siov.migration": None,
     "siov.observe": None,

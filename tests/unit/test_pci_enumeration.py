@@ -425,6 +425,13 @@ def test_a_prefetchable_window_that_is_too_large_for_the_one_above_4_gib_goes_be
     assert named(platform, bridge, "a").resources[0].end < 1 << 32
 
 
+def test_the_strictest_alignment_goes_first_so_that_a_window_has_no_holes():
+    bars = [bar(0, "1M", wide=False), bar(1, "8M", wide=False), bar(2, "2M", wide=False)]
+    scenario = {"root_port": [port(0)], "function": [{"name": "f", "behind": "rp0", "bars": bars}]}
+    _, bridge = enumerated(scenario)
+    assert [(w.size, w.align) for w in bridge.root[0].windows] == [(11 * MIB, 8 * MIB)]
+
+
 def test_no_two_functions_share_a_page():
     functions = [
         {"name": f"f{n}", "behind": "rp0", "at": f"00.{n}", "bars": [bar(0, 16, wide=False)]}
@@ -472,19 +479,19 @@ def test_of_several_that_do_not_fit_together_the_largest_gives_way():
 
 
 def test_an_expansion_rom_gives_way_before_a_bar_and_the_device_can_be_enabled():
-    function = {"name": "f", "behind": "rp0", "rom": "16M", "bars": [bar(0, "8M", wide=False)]}
+    function = {"name": "f", "behind": "rp0", "rom": "4M", "bars": [bar(0, "16M", wide=False)]}
     machine = {"mmio32": "16M"}
     platform, bridge = enumerated({"machine": machine, "root_port": [port(0)], "function": [function]})
     dev = named(platform, bridge, "f")
     assert dev.bar(0).start is not None
     assert [r.start for r in dev.resources if r.name == "ROM"] == [None]
-    assert bridge.reports == ["ROM of 0000:01:00.0: 0x1000000 bytes do not fit into 0xc0000000 to 0xc0ffffff"]
+    assert bridge.reports == ["ROM of 0000:01:00.0: 0x400000 bytes do not fit into 0xc0000000 to 0xc0ffffff"]
     dev.pci_enable_device()
 
 
 def test_vf_bars_give_way_before_a_bar():
-    sriov = {"vfs": 16, "bars": [bar(0, "1M", wide=False)]}
-    function = {"name": "f", "behind": "rp0", "sriov": sriov, "bars": [bar(0, "8M", wide=False)]}
+    sriov = {"vfs": 16, "bars": [bar(0, "256K", wide=False)]}
+    function = {"name": "f", "behind": "rp0", "sriov": sriov, "bars": [bar(0, "16M", wide=False)]}
     machine = {"mmio32": "16M"}
     platform, bridge = enumerated({"machine": machine, "root_port": [port(0)], "function": [function]})
     dev = named(platform, bridge, "f")

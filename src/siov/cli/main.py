@@ -12,6 +12,7 @@ from siov.errors import SiovError
 # so that `siov --help` stays quick; it offers configure(parser) and run(args) -> exit status.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "build a server from a scenario and show what it does"),
+    "explain": ("explain", "show a translation step by step"),
     "lspci": ("lspci", "list the PCI functions of a server, in the format of pciutils"),
     "serve": ("serve", "serve devices to VMMs on vfio-user sockets"),
     "vm": ("vm", "fetch the guest rig, or run a Linux guest on a served device"),

@@ -1,6 +1,35 @@
-"""Memory by pages that exist once they are written: host memory, and what lies behind a plain BAR."""
+"""Memory: what is behind a plain BAR, by pages that exist once they are written; and that of the host."""
+
+from typing import Protocol
+
+from siov._core import HostMemory
 
 PAGE = 0x1000
+
+
+class Dram(Protocol):
+    """Host memory from address 0 on, as the root complex reaches it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    def read(self, at: int, size: int) -> bytes:
+        """`size` bytes from an address."""
+
+    def write(self, at: int, data: bytes) -> None:
+        """Bytes to an address."""
+
+
+class HostDram:
+    """Host memory that remapping units walk too: `size` bytes (a multiple of 2 MiB) from address 0 on."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.core = HostMemory(size)
+        self.core.place(0, size)
+        self.read = self.core.read
+        self.write = self.core.write
 
 
 class SparseMemory:

@@ -82,7 +82,7 @@ def test_a_device_s_address_becomes_the_physical_address_of_its_inbound_window(m
     assert machine.rc.memory.read(0x40, 4) == b"zero"
 
 
-@pytest.mark.parametrize("at", [0x20, 0x4000_8000, 0x4000_7FFE, 0x3FFF_FFFC])
+@pytest.mark.parametrize("at", [0x20, 0x4000_8000, 0x3FFF_FFFC])
 def test_a_device_s_address_outside_of_every_inbound_window_is_refused(machine, at):
     before = machine.rc.memory.resident
     assert machine.function.dma_read(at, 4) is None

@@ -207,7 +207,7 @@ class PciSubsystem(Bus):
 
     def pci_register_driver(self, driver: PciDriver) -> None:
         """Register a driver; it is offered every device that none drives."""
-        driver.trace("pci_register_driver")
+        self.trace("pci_register_driver", driver.name)  # the driver itself stands nowhere yet
         self.add_driver(driver)
 
     def dev_uevent(self, device: PciDev) -> dict[str, str]:

@@ -61,7 +61,7 @@ def pci_alloc_irq_vectors(dev: PciDev, irqs: IrqVectors, handlers: Sequence[Hand
     dev.write_config(dev.read_config(Msix.CONTROL, control).replace(EN=1, MASK=1), control)
     dev.devm_add_action(_free, vectors, irqs, control)
     for n, handler in enumerate(handlers):
-        irq = irqs.request_irq(handler, f"{dev.name}-{n}")
+        irq = irqs.request_irq(handler, f"{dev.name}-{n}", dev.rid)
         vectors.irqs.append(irq)
         vectors.program(n, irq)
     dev.write_config(dev.read_config(Msix.CONTROL, control).replace(MASK=0), control)

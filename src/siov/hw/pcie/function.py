@@ -1,6 +1,6 @@
 """A PCI Express function: it answers configuration and memory requests, and issues its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -156,24 +156,20 @@ class Function:
 
     def dma_read(self, address: int, size: int) -> bytes | None:
         """Read `size` bytes at a bus address; `None` when it was refused or the function may not master."""
-        if self.upstream is None or not self.config[Type0.COMMAND].BME:
-            return None
-        request = MRd(self.bdf, address, size)
-        completion = self.upstream.from_below(request)
-        if completion is None:
-            self.error(errors.CTO, request)
-            return None
-        if completion.status is CompletionStatus.SC:
-            return completion.data
-        aborted = "RTA" if completion.status is CompletionStatus.CA else "RMA"
-        self.config.update(Type0.STATUS, **{aborted: 1})
-        return None
+        data = b""
+        for at, n in _requests(address, size):
+            part = self._read_request(MRd(self.bdf, at, n))
+            if part is None:
+                return None
+            data += part
+        return data
 
     def dma_write(self, address: int, data: bytes) -> bool:
         """Write at a bus address, posted; False when the function may not master."""
         if self.upstream is None or not self.config[Type0.COMMAND].BME:
             return False
-        self.upstream.from_below(MWr(self.bdf, address, data))
+        for at, n in _requests(address, len(data)):
+            self.upstream.from_below(MWr(self.bdf, at, data[at - address : at - address + n]))
         return True
 
     def inspect(self) -> dict[str, object]:
@@ -185,6 +181,19 @@ class Function:
             "command": self.config[Type0.COMMAND].decode(),
             "bars": {bar.index: {"at": self.bar_address(bar), "size": bar.size} for bar in self.bars},
         }
+
+    def _read_request(self, request: MRd) -> bytes | None:
+        if self.upstream is None or not self.config[Type0.COMMAND].BME:
+            return None
+        completion = self.upstream.from_below(request)
+        if completion is None:
+            self.error(errors.CTO, request)
+            return None
+        if completion.status is CompletionStatus.SC:
+            return completion.data
+        aborted = "RTA" if completion.status is CompletionStatus.CA else "RMA"
+        self.config.update(Type0.STATUS, **{aborted: 1})
+        return None
 
     def _decode(self, address: int) -> "_Hit | None":
         if not self.config[Type0.COMMAND].MSE:
@@ -222,3 +231,12 @@ class _Hit:
     bar: int | None  # None: the expansion ROM
     offset: int
     left: int  # bytes from the offset to the end
+
+
+def _requests(address: int, size: int) -> Iterator[tuple[int, int]]:
+    """Address and bytes of each request of a transfer: none crosses a 4 KiB boundary (PCIe 2.2.7)."""
+    at, end = address, address + size
+    while at < end:
+        n = min(end, (at | 0xFFF) + 1) - at
+        yield at, n
+        at += n

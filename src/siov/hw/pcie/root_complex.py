@@ -1,14 +1,15 @@
 """The root complex: the CPU's accesses become TLPs, and devices' requests reach memory."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from siov.hw.memory import SparseMemory
+from siov.hw.memory import Dram
 from siov.hw.pcie import errors
 from siov.hw.pcie.function import Function
 from siov.hw.pcie.port import Bus, Port
 from siov.hw.pcie.tlp import Bdf, CfgRd, CfgWr, Cpl, MRd, Msg, MWr, Request, complete
+from siov.hw.vtd import RemappingUnit
 from siov.spec import msi
 from siov.spec.pcie import Type1
 from siov.spec.pcie.tlp import CompletionStatus
@@ -60,14 +61,16 @@ class RootComplex:
     """Bus 0 with its ports and integrated endpoints, host memory, and the windows between them.
 
     `outbound` and `inbound` are the ATU's windows; the first that covers an access takes it. `trace` gets
-    each TLP that leaves or reaches the root complex, with its direction.
+    each TLP that leaves or reaches the root complex, with its direction. The first of `units` that serves a
+    device translates its requests; where none does, its addresses are those of the host.
     """
 
-    def __init__(self, memory: SparseMemory, outbound: Sequence[Window], inbound: Sequence[Window]) -> None:
+    def __init__(self, memory: Dram, outbound: Sequence[Window], inbound: Sequence[Window]) -> None:
         self.memory = memory
         self.outbound = tuple(outbound)
         self.inbound = tuple(inbound)
         self.bus = Bus()
+        self.units: list[RemappingUnit] = []
         self.trace: Callable[[str, Request | Msg | Cpl], None] | None = None
         self.on_interrupt: Callable[[Interrupt], None] | None = None
 
@@ -80,6 +83,9 @@ class RootComplex:
         """The CPU reads `size` bytes at a physical address; all ones where nobody answers."""
         if address + size <= self.memory.size:
             return self.memory.read(address, size)
+        for unit in self.units:
+            if unit.covers(address, size):
+                return unit.read(address, size)
         window = self._window(address, size)
         ones = b"\xff" * size
         if window is None:
@@ -99,6 +105,10 @@ class RootComplex:
         if address + len(data) <= self.memory.size:
             self.memory.write(address, data)
             return
+        for unit in self.units:
+            if unit.covers(address, len(data)):
+                unit.write(address, data)
+                return
         window = self._window(address, len(data))
         if window is None:
             return
@@ -119,6 +129,12 @@ class RootComplex:
             if size == 4 and tlp.address % 4 == 0:
                 self._interrupt(tlp)
             return None  # a message is one double word; anything else in its range is an unsupported request
+        unit = self._unit(tlp.requester)
+        if unit is not None:
+            translated = unit.translate(int(tlp.requester), tlp.address, write=isinstance(tlp, MWr))
+            if translated is None:
+                return complete(tlp, HOST, status=CompletionStatus.UR)
+            tlp = replace(tlp, address=translated)
         for window in self.inbound:
             if window.covers(tlp.address, size):
                 return self._host_memory(tlp, window.translate(tlp.address), size)
@@ -145,6 +161,9 @@ class RootComplex:
             "inbound": [window.__repr__() for window in self.inbound],
             "bus": [function.inspect() for function in self.bus],
         }
+
+    def _unit(self, requester: Bdf) -> RemappingUnit | None:
+        return next((unit for unit in self.units if unit.serves(int(requester))), None)
 
     def _window(self, address: int, size: int) -> Window | None:
         return next((window for window in self.outbound if window.covers(address, size)), None)
@@ -186,9 +205,15 @@ class RootComplex:
         return complete(tlp, HOST, self.memory.read(address, size))
 
     def _interrupt(self, tlp: MWr) -> None:
+        address, data = tlp.address, int.from_bytes(tlp.data, "little")
+        unit = self._unit(tlp.requester)
+        if unit is not None:
+            remapped = unit.interrupt(int(tlp.requester), address, data)
+            if remapped is None:
+                return
+            address, data = remapped
         if self.on_interrupt is not None:
-            data = int.from_bytes(tlp.data, "little")
-            self.on_interrupt(Interrupt(tlp.requester, tlp.address, data))
+            self.on_interrupt(Interrupt(tlp.requester, address, data))
 
     def _traced(self, direction: str, tlp: Request | Msg | Cpl) -> None:
         if self.trace is not None:

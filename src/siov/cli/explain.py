@@ -1,0 +1,70 @@
+"""`siov explain`: a translation step by step, in the specification's words."""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from siov._core import RemappingUnit
+from siov.errors import SiovError
+from siov.observe.explain import as_json, as_text
+from siov.platform import Platform, build
+from siov.scenario import load
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """What to explain, and on which server."""
+    kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
+    summary = "a device's request through the remapping unit"
+    dma = kinds.add_parser("dma", help=summary, description=summary)
+    dma.add_argument("scenario", nargs="?", type=Path, help="a TOML file (default: the built-in scenario)")
+    dma.add_argument("--rid", required=True, type=_rid, help="the requester id, as in 3b:00.0")
+    dma.add_argument("--pasid", type=_number, help="the PASID; without it, a request without PASID")
+    dma.add_argument("--iova", required=True, type=_number, help="the address that the device uses")
+    dma.add_argument("--access", default="r", help="made of r, w, x (execute), p (privileged); default r")
+    dma.add_argument("--warm", action="store_true", help="translate once before, so that caches know it")
+    dma.add_argument("--json", action="store_true", help="for machines")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the server, and explain."""
+    platform = build(load(args.scenario) if args.scenario else None)
+    platform.enumerate()
+    engine = _unit(platform)
+    try:
+        if args.warm:
+            engine.translate(args.rid, args.pasid, args.iova, args.access)
+        result, steps = engine.explain(args.rid, args.pasid, args.iova, args.access)
+    except ValueError as error:
+        raise SiovError(str(error)) from None
+    if args.json:
+        print(json.dumps(as_json(result, steps)))
+        return 0
+    pasid = "without PASID" if args.pasid is None else f"with PASID {args.pasid}"
+    rid = f"{args.rid >> 8:02x}:{args.rid >> 3 & 0x1F:02x}.{args.rid & 7}"
+    print(as_text(f"request of {rid} {pasid} at {args.iova:#x}, access {args.access}", result, steps))
+    return 0
+
+
+def _unit(platform: Platform) -> RemappingUnit:
+    if not platform.root_complex.units:
+        name = platform.scenario.name
+        raise SiovError(f"scenario {name} has no remapping unit: add [iommu], or leave the scenario out")
+    return platform.root_complex.units[0].engine
+
+
+def _rid(text: str) -> int:
+    match = re.fullmatch(r"(?:0000:)?([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})\.([0-7])", text)
+    if match is None or int(match[2], 16) > 0x1F:
+        raise argparse.ArgumentTypeError(f"{text!r} is no requester id: write it as 3b:00.0")
+    return int(match[1], 16) << 8 | int(match[2], 16) << 3 | int(match[3])
+
+
+def _number(text: str) -> int:
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 1 << 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 64 bits; write 17 or 0x40000000")
+    return value

@@ -1,0 +1,161 @@
+"""Vectors of the CPUs, and the messages that reach them (arch/x86/kernel/apic)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from errno import ENOSPC
+from typing import Protocol
+
+from siov.host.linux import LinuxError
+from siov.spec.msi import MsiAddress, MsiData, RemappableAddress, RemappableData
+
+Handler = Callable[[], None]
+
+FIRST_VECTOR, LAST_VECTOR = 0x20, 0xEF  # below are exceptions, above the system's own
+
+
+@dataclass(slots=True, frozen=True)
+class RemapHandle:
+    """What a message in remappable format names: entry `handle + subhandle` of the table."""
+
+    handle: int
+    subhandle: int = 0
+
+    @property
+    def index(self) -> int:
+        """The entry."""
+        return self.handle + self.subhandle
+
+
+class Remapper(Protocol):
+    """The interrupt remapping of the unit that devices are behind."""
+
+    def alloc_irtes(self, rid: int, targets: Sequence[tuple[int, int]]) -> int:
+        """Entries in a row for a device's interrupts to (cpu, vector) each; the first one's index."""
+
+    def free_irtes(self, first: int, count: int = 1) -> None:
+        """Give entries back."""
+
+
+@dataclass(slots=True, frozen=True)
+class Irq:
+    """An allocated vector of one CPU, and the message that raises it, straight or by a remapping entry."""
+
+    cpu: int
+    vector: int
+    remap: RemapHandle | None = field(default=None, compare=False)
+
+    @property
+    def address(self) -> int:
+        """Where the message is written."""
+        if self.remap is None:
+            return MsiAddress.of(PREFIX=0xFEE, DEST=self.cpu).raw
+        handle = self.remap.handle
+        return RemappableAddress.of(
+            PREFIX=0xFEE, INTR_FMT=1, SHV=1, HANDLE=handle & 0x7FFF, HANDLE_15=handle >> 15
+        ).raw
+
+    @property
+    def data(self) -> int:
+        """What is written."""
+        if self.remap is None:
+            return MsiData.of(VECTOR=self.vector).raw
+        return RemappableData.of(SUBHANDLE=self.remap.subhandle).raw
+
+
+@dataclass(slots=True)
+class IrqVectors:
+    """The vectors of `cpus` CPUs, each with its handler and a count, as /proc/interrupts has them.
+
+    With a `remapper`, the interrupts of devices are given messages in remappable format.
+    """
+
+    cpus: int = 1
+    actions: dict[Irq, tuple[str, Handler]] = field(default_factory=dict)
+    counts: dict[Irq, int] = field(default_factory=dict)
+    spurious: int = 0
+    remapper: Remapper | None = None
+    _load: Counter[int] = field(default_factory=Counter)  # vectors in use, by CPU
+
+    def request_irq(self, handler: Handler, name: str, rid: int | None = None) -> Irq:
+        """Allocate a free vector, on the CPU that has most; ENOSPC when there is none.
+
+        `rid` is the device that will send the message; without one (the host's own, such as a remapping
+        unit's events) the message is in compatibility format always.
+        """
+        if rid is None or self.remapper is None:
+            return self._claim(handler, name)
+        return self.request_irqs([(handler, name)], rid)[0]
+
+    def request_irqs(self, actions: Sequence[tuple[Handler, str]], rid: int) -> list[Irq]:
+        """Vectors for a device whose messages share an address and differ in data only (multiple MSI).
+
+        ENOSPC when vectors or entries run out, or without remapping: there, the vectors would have to be
+        in a row.
+        """
+        if self.remapper is None:
+            raise LinuxError(
+                ENOSPC, f"{actions[0][1]}: several messages need interrupt remapping, which is off"
+            )
+        taken: list[Irq] = []
+        try:
+            for handler, name in actions:
+                taken.append(self._claim(handler, name))
+            first = self.remapper.alloc_irtes(rid, [(irq.cpu, irq.vector) for irq in taken])
+        except LinuxError:
+            for irq in taken:
+                self._drop(irq)
+            raise
+        given = [Irq(irq.cpu, irq.vector, RemapHandle(first, n)) for n, irq in enumerate(taken)]
+        for irq in given:
+            self.actions[irq] = self.actions.pop(irq)  # the key now says how it is remapped
+            self.counts[irq] = self.counts.pop(irq)
+        return given
+
+    def free_irq(self, irq: Irq) -> None:
+        """Give a vector back."""
+        self._drop(irq)
+        if irq.remap is not None and self.remapper is not None:
+            self.remapper.free_irtes(irq.remap.index)
+
+    def deliver(self, address: int, data: int) -> None:
+        """A message has arrived: run its handler; one without is counted as spurious."""
+        irq = Irq(MsiAddress(address & 0xFFFF_FFFF).DEST, MsiData(data).VECTOR)
+        if irq not in self.actions:
+            self.spurious += 1
+            return
+        self.counts[irq] += 1
+        self.actions[irq][1]()
+
+    def interrupts(self) -> Iterator[tuple[str, int]]:
+        """Name and count of each vector in use."""
+        return ((name, self.counts[irq]) for irq, (name, _) in self.actions.items())
+
+    def _claim(self, handler: Handler, name: str) -> Irq:
+        cpu = min(range(self.cpus), key=lambda n: self._load[n])
+        for vector in range(FIRST_VECTOR, LAST_VECTOR + 1):
+            irq = Irq(cpu, vector)
+            if irq not in self.actions:
+                self.actions[irq] = (name, handler)
+                self.counts[irq] = 0
+                self._load[cpu] += 1
+                return irq
+        total = self.cpus * (LAST_VECTOR - FIRST_VECTOR + 1)
+        raise LinuxError(ENOSPC, f"no interrupt vector is left for {name}: all {total} are taken")
+
+    def _drop(self, irq: Irq) -> None:
+        del self.actions[irq], self.counts[irq]
+        self._load[irq.cpu] -= 1
+
+    def inspect(self) -> dict[str, object]:
+        """Name and count by CPU and vector, and which of them are remapped by which entry."""
+        rows = {f"cpu{irq.cpu}/{irq.vector:#x}": name for irq, (name, _) in self.actions.items()}
+        remapped = {f"cpu{i.cpu}/{i.vector:#x}": i.remap.index for i in self.actions if i.remap}
+        return {
+            "vectors": rows,
+            "counts": dict(self.interrupts()),
+            "spurious": self.spurious,
+            "remapped": remapped,
+        }
