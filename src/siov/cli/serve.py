@@ -1,6 +1,7 @@
 """`siov serve`: serve devices to VMMs until SIGINT or SIGTERM."""
 
 import argparse
+import resource
 import signal
 import threading
 from contextlib import ExitStack
@@ -24,6 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes; every socket is gone afterwards."""
+    # A client brings a descriptor for each vector, and the usual limit is 1,024.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
