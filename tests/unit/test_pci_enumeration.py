@@ -392,6 +392,24 @@ def test_sizing_leaves_command_as_it_was_and_enumeration_masters_no_endpoint():
     assert bridge.root[0].read_config(Type0.COMMAND).raw == 6
 
 
+def test_sizing_is_done_with_the_function_deaf_and_gives_command_back_as_firmware_had_left_it():
+    platform = machine({"function": [{"name": "a", "at": "04.0", "bars": [bar()]}]})
+    function = platform.functions["a"]
+    function.config.update(Type0.COMMAND, MSE=1, BME=1)
+    heard = []
+    write = function.config_write
+
+    def config_write(at: int, data: bytes) -> None:
+        if at == 0x10 and data == b"\xff" * 4:
+            heard.append(function.config[Type0.COMMAND].MSE)
+        write(at, data)
+
+    function.config_write = config_write
+    platform.enumerate()
+    assert heard == [0]
+    assert function.config[Type0.COMMAND].raw == 6
+
+
 def test_a_bridge_with_nothing_behind_it_has_its_windows_closed():
     platform, bridge = enumerated({"root_port": [port(0)]})
     assert platform.root_complex.functions()[0].windows() == []

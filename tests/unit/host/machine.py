@@ -4,6 +4,8 @@ import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from siov.host.iommu import IntelIommu
+from siov.host.physmem import PhysMem
 from siov.spec.vtd import (
     AW,
     CcInvDsc,
@@ -64,7 +66,7 @@ DESCRIPTORS: dict[int, type[Descriptor]] = {
 
 
 class Machine:
-    """Physical addresses: RAM from 0 to `size`, and the registers of a unit. `done` lists what it was told."""
+    """Physical addresses: RAM from 0 to `size`, and a unit's registers. `done` lists what it was told."""
 
     def __init__(self, size: int = 64 << 20, cap: Unit.CAP = CAP, ecap: Unit.ECAP = ECAP) -> None:
         self.ram = mmap.mmap(-1, size)
@@ -168,7 +170,7 @@ class Machine:
             self.before(descriptor)
             self.done.append(descriptor)
             self.put(Unit.IQH.of(QH=(head + width) % (4096 << queue.QS) // 16))
-            if isinstance(descriptor, DevTlbInvDsc | PDevTlbInvDsc) and descriptor.SID == self.silent_device:
+            if isinstance(descriptor, DevTlbInvDsc | PDevTlbInvDsc) and self.silent_device == descriptor.SID:
                 self.silent_device = None
                 self.put(Unit.IQH(self.get(Unit.IQT).raw))  # what waits behind it is dropped
                 self.put(Unit.IQERCD.of(ITESID=descriptor.SID))
@@ -202,8 +204,7 @@ class Machine:
     def entry(self, kind: type[Word], table: int, index: int) -> Word:
         size = kind.width // 8
         at = table + index * size
-        word = kind.from_bytes(self.ram[at : at + size])
-        return word
+        return kind.from_bytes(self.ram[at : at + size])
 
     def context(self, rid: int) -> ContextEntry | ScalableContextEntry | None:
         """The context entry of a function, if it is present."""
@@ -281,3 +282,13 @@ def walk(machine: Machine, root: int, levels: int, address: int, stage: object =
 
 def levels_of(aw: int) -> int:
     return {AW.LEVELS_3: 3, AW.LEVELS_4: 4, AW.LEVELS_5: 5}[AW(aw)]
+
+
+def unit(cap: Unit.CAP = CAP, ecap: Unit.ECAP = ECAP, **options: bool) -> tuple[Machine, IntelIommu]:
+    """A machine and its unit, which is on and was told nothing yet."""
+    machine = Machine(cap=cap, ecap=ecap)
+    mem = PhysMem(machine, RAM_BASE, machine.size - RAM_BASE)
+    iommu = IntelIommu(mem, UNIT_BASE, polls=50, **options)
+    iommu.enable()
+    machine.taken()
+    return machine, iommu

@@ -5,7 +5,6 @@ from errno import EBUSY, EINVAL, ENODEV, ENOSPC
 import pytest
 
 from siov.host.iommu import DeviceTlbTimeoutError, IntelIommu, Stage, pasid_allocator
-from siov.host.iommu.domain import FLUSH_QUEUE
 from siov.host.linux import LinuxError
 from siov.host.pgtable import Prot
 from siov.host.physmem import PhysMem
@@ -22,23 +21,13 @@ from siov.spec.vtd import (
     PcInvDsc,
     PDevTlbInvDsc,
     PIotlbInvDsc,
-    Unit,
 )
 
-from .machine import CAP, ECAP, FIRST, RAM_BASE, SECOND, UNIT_BASE, Machine, levels_of, walk
+from .machine import CAP, ECAP, FIRST, RAM_BASE, SECOND, UNIT_BASE, Machine, levels_of, unit, walk
 
 KIB4, MIB2, GIB = 1 << 12, 1 << 21, 1 << 30
 RID = 0x3BF9  # device 31: the upper half of its bus
 RW = Prot.READ | Prot.WRITE
-
-
-def unit(cap: Unit.CAP = CAP, ecap: Unit.ECAP = ECAP, **options) -> tuple[Machine, IntelIommu]:
-    machine = Machine(cap=cap, ecap=ecap)
-    mem = PhysMem(machine, RAM_BASE, machine.size - RAM_BASE)
-    iommu = IntelIommu(mem, UNIT_BASE, polls=50, **options)
-    iommu.enable()
-    machine.taken()
-    return machine, iommu
 
 
 # What the tables say.
@@ -69,7 +58,9 @@ def test_legacy_pass_through_and_device_tlbs_have_their_types(machine, legacy):
 
 
 @pytest.mark.parametrize("pasid", [None, 1, 63, 64, 0x12345, (1 << 20) - 1])
-@pytest.mark.parametrize(("stage", "levels"), [(Stage.FIRST, 4), (Stage.FIRST, 5), (Stage.SECOND, 3), (Stage.SECOND, 5)])
+@pytest.mark.parametrize(
+    ("stage", "levels"), [(Stage.FIRST, 4), (Stage.FIRST, 5), (Stage.SECOND, 3), (Stage.SECOND, 5)]
+)
 def test_scalable_an_address_space_leads_to_its_stage(machine, iommu, pasid, stage, levels):
     domain = iommu.alloc_domain(stage, levels=levels)
     domain.map(0x5000, 0x9000, KIB4)
@@ -80,10 +71,10 @@ def test_scalable_an_address_space_leads_to_its_stage(machine, iommu, pasid, sta
     assert context.raw & type(context).reserved() == 0
     entry = machine.pasid_entry(RID, context.RID_PASID if pasid is None else pasid)
     assert entry.raw & type(entry).reserved() == 0
-    assert entry.DID == tag.did
+    assert tag.did == entry.DID
     if stage is Stage.FIRST:
         assert entry.PGTT == PGTT.FIRST_STAGE
-        assert entry.FSPM == (FSPM.LEVELS_5 if levels == 5 else FSPM.LEVELS_4)
+        assert (FSPM.LEVELS_5 if levels == 5 else FSPM.LEVELS_4) == entry.FSPM
         assert entry.NXE  # the entries use XD
         assert walk(machine, entry.FSPTPTR << 12, levels, 0x5000, FIRST).phys == 0x9000
     else:
@@ -97,11 +88,11 @@ def test_nested_and_pass_through_entries(machine, iommu):
     nested = iommu.nested_domain(parent, 0x7000, levels=5)
     iommu.attach(nested, RID, 5)
     entry = machine.pasid_entry(RID, 5)
-    assert (entry.PGTT, entry.FSPTPTR, entry.SSPTPTR) == (PGTT.NESTED, 7, parent.table.root >> 12)
+    assert (PGTT.NESTED, 7, parent.table.root >> 12) == (entry.PGTT, entry.FSPTPTR, entry.SSPTPTR)
     assert (entry.FSPM, levels_of(entry.AW)) == (FSPM.LEVELS_5, 4)
     iommu.attach(iommu.identity_domain(), RID, 6)
     assert machine.pasid_entry(RID, 6).PGTT == PGTT.PASS_THROUGH
-    with pytest.raises(LinuxError, match="detach it first|free that first"):
+    with pytest.raises(LinuxError, match="is below dmar0-nested2; free that first"):
         parent.free()
 
 
@@ -252,7 +243,9 @@ def test_a_first_stage_ends_below_the_half_of_its_addresses_and_a_second_at_mgaw
 
 def present_when(machine, what, seen) -> None:
     """Note, at each invalidation, whether the entry is present."""
-    machine.before = lambda one: None if isinstance(one, InvWaitDsc) else seen.append((type(one), what() is not None))
+    machine.before = lambda one: (
+        None if isinstance(one, InvWaitDsc) else seen.append((type(one), what() is not None))
+    )
 
 
 def test_detach_clears_present_then_forgets_tables_then_translations_then_the_device_s(machine, iommu):
@@ -265,8 +258,8 @@ def test_detach_clears_present_then_forgets_tables_then_translations_then_the_de
     iommu.detach(RID, 9)
     assert seen == [(PcInvDsc, False), (IotlbInvDsc, False), (PDevTlbInvDsc, False)]
     pc, iotlb, device = machine.taken()
-    assert (pc.DID, pc.PASID) == (tag.did, 9)
-    assert (iotlb.G, iotlb.DID) == (IotlbGranularity.DOMAIN, tag.did)
+    assert (tag.did, 9) == (pc.DID, pc.PASID)
+    assert (IotlbGranularity.DOMAIN, tag.did) == (iotlb.G, iotlb.DID)
     assert (device.SID, device.PASID, device.S, device.ADDR) == (RID, 9, 1, (1 << 51) - 1)
     assert iommu.devices[RID].table.read(9).raw == 0
 
@@ -280,7 +273,7 @@ def test_legacy_detach_forgets_the_context_then_the_domain_then_the_device_s(mac
     legacy.detach(RID)
     assert seen == [(CcInvDsc, False), (IotlbInvDsc, False), (DevTlbInvDsc, False)]
     context, iotlb, device = machine.taken()
-    assert (context.DID, context.SID) == (tag.did, RID)
+    assert (tag.did, RID) == (context.DID, context.SID)
     assert iotlb.G == IotlbGranularity.DOMAIN
     assert device.PFSID_LO | device.PFSID_HI << 4 == 0x3BC0
 
@@ -329,7 +322,11 @@ def test_with_caching_mode_new_entries_and_new_mappings_are_invalidated():
     domain = iommu.alloc_domain()
     tag = iommu.attach(domain, RID, 9)
     taken = machine.taken()
-    assert [(type(one), one.DID) for one in taken] == [(PcInvDsc, 0), (PcInvDsc, tag.did), (IotlbInvDsc, tag.did)]
+    assert [(type(one), one.DID) for one in taken] == [
+        (PcInvDsc, 0),
+        (PcInvDsc, tag.did),
+        (IotlbInvDsc, tag.did),
+    ]
     domain.map(0x10000, 0, 0x4000)
     (one,) = machine.taken()
     assert (type(one), one.ADDR, one.AM, one.IH) == (IotlbInvDsc, 0x10, 2, 0)
@@ -354,119 +351,6 @@ def test_a_silent_device_is_told_and_the_address_space_is_gone_all_the_same(mach
     assert machine.pasid_entry(RID, 0) is None
     assert iommu.attached == {}
     domain.free()
-
-
-# Unmapping.
-
-
-def test_strict_an_unmap_returns_once_everybody_has_forgotten(machine, iommu):
-    domain = iommu.alloc_domain(Stage.FIRST)
-    iommu.add_device(RID, pasid_bits=8, ats=True)
-    tag = iommu.attach(domain, RID, 9)
-    iommu.attach(domain, RID)
-    domain.map(0x40000, 0, 0x10000)
-    machine.taken()
-    assert domain.unmap(0x42000, 0x2000) == 0x2000
-    pasid, device, rid, rid_device = machine.taken()
-    assert (type(pasid), pasid.G, pasid.PASID) == (PIotlbInvDsc, PasidIotlbGranularity.PAGE, 9)
-    assert (pasid.ADDR, pasid.AM, pasid.IH, pasid.DID) == (0x42, 1, 1, tag.did)
-    assert (type(device), device.ADDR, device.S) == (PDevTlbInvDsc, 0x42, 1)
-    assert (type(rid), rid.PASID) == (PIotlbInvDsc, 0)
-    assert type(rid_device) is DevTlbInvDsc
-    assert domain.unmap(0x42000, 0x2000) == 0
-    assert machine.taken() == []
-
-
-def test_when_tables_go_the_hint_is_not_given_and_they_are_freed_after_the_invalidation(machine, iommu, mem):
-    domain = iommu.alloc_domain()
-    iommu.add_device(RID)
-    iommu.attach(domain, RID)
-    domain.map(0, 0, KIB4)
-    before, machine.done[:] = mem.in_use["second-stage"], []
-    seen = []
-    machine.before = lambda one: seen.append(mem.in_use["second-stage"])
-    domain.unmap(0, KIB4)
-    (one,) = machine.taken()
-    assert one.IH == 0
-    assert seen[0] == before == 4
-    assert mem.in_use["second-stage"] == 1
-
-
-def test_a_range_too_large_for_one_descriptor_becomes_the_whole_domain():
-    machine, iommu = unit(cap=CAP.replace(MAMV=9))
-    domain = iommu.alloc_domain()
-    iommu.add_device(RID)
-    iommu.attach(domain, RID)
-    domain.map(0, 0, GIB)
-    machine.taken()
-    domain.unmap(0, MIB2)
-    domain.unmap(MIB2, 2 * MIB2)
-    assert [one.G for one in machine.taken()] == [IotlbGranularity.PAGE, IotlbGranularity.DOMAIN]
-
-
-def test_deferred_invalidations_are_gathered_and_tables_wait_for_them(machine, iommu, mem):
-    domain = iommu.alloc_domain(deferred=True)
-    iommu.add_device(RID)
-    iommu.attach(domain, RID)
-    domain.map(0, 0, MIB2 - KIB4)
-    machine.taken()
-    for n in range(511):
-        domain.unmap(n * KIB4, KIB4)
-        if n + 1 < FLUSH_QUEUE:
-            assert machine.taken() == []
-        if n + 1 == FLUSH_QUEUE:
-            assert [one.G for one in machine.taken()] == [IotlbGranularity.DOMAIN]
-    assert domain.pending == 511 - FLUSH_QUEUE
-    assert mem.in_use["second-stage"] == 4
-    domain.flush()
-    assert domain.pending == 0
-    assert mem.in_use["second-stage"] == 1
-    machine.taken()
-    domain.flush()
-    assert machine.taken() == []
-
-
-def test_deferred_an_address_is_not_used_again_before_it_is_forgotten(machine, iommu):
-    domain = iommu.alloc_domain(deferred=True)
-    iommu.add_device(RID)
-    iommu.attach(domain, RID)
-    domain.map(0, 0, 4 * KIB4)
-    domain.unmap(0, 2 * KIB4)
-    machine.taken()
-    domain.map(0x10000, 0, KIB4)
-    assert machine.taken() == []
-    domain.map(KIB4, 0, KIB4)
-    assert [type(one) for one in machine.taken()] == [IotlbInvDsc]
-
-
-def test_an_unmap_below_a_guest_s_tables_forgets_all_that_is_nested_upon_them(machine, iommu):
-    parent = iommu.alloc_domain()
-    parent.map(0, 0, MIB2)
-    nested = iommu.nested_domain(parent, 0)
-    iommu.add_device(RID, pasid_bits=8, ats=True)
-    tag = iommu.attach(nested, RID, 5)
-    machine.taken()
-    parent.unmap(0, KIB4)
-    iotlb, device = machine.taken()
-    assert (type(iotlb), iotlb.G, iotlb.DID) == (IotlbInvDsc, IotlbGranularity.DOMAIN, tag.did)
-    assert (type(device), device.ADDR) == (PDevTlbInvDsc, (1 << 51) - 1)
-    nested.invalidate(0x7000, 0x8000, leaf_only=True)
-    page, _ = machine.taken()
-    assert (type(page), page.PASID, page.ADDR, page.AM, page.IH) == (PIotlbInvDsc, 5, 7, 0, 1)
-
-
-def test_an_unmap_whose_invalidation_fails_keeps_the_tables_until_one_succeeds(machine, iommu, mem):
-    domain = iommu.alloc_domain()
-    iommu.add_device(RID, ats=True)
-    iommu.attach(domain, RID)
-    domain.map(0, 0, KIB4)
-    machine.silent_device = RID
-    with pytest.raises(DeviceTlbTimeoutError):
-        domain.unmap(0, KIB4)
-    assert (domain.pending, mem.in_use["second-stage"]) == (1, 4)
-    assert domain.iova_to_phys(0) is None
-    domain.flush()
-    assert (domain.pending, mem.in_use["second-stage"]) == (0, 1)
 
 
 # Accounts.

@@ -59,7 +59,9 @@ def test_a_queue_that_stands_still_is_given_up(machine, iommu):
 def test_a_refused_descriptor_is_skipped_told_and_what_stands_around_it_is_done(machine, iommu, why):
     machine.refuse = lambda one: why if isinstance(one, PcInvDsc) else None
     bad = PcInvDsc.of(TYPE=DescriptorType.PASID_CACHE, G=3)
-    with pytest.raises(InvalidationError, match=f"dmar0 refused the invalidation descriptor .*: {why.name}") as e:
+    with pytest.raises(
+        InvalidationError, match=f"dmar0 refused the invalidation descriptor .*: {why.name}"
+    ) as e:
         iommu.invalidate([iec(1), bad, iec(2)])
     assert (e.value.errno, e.value.info) == (EINVAL, why)
     assert machine.taken() == [iec(1), iec(2)]

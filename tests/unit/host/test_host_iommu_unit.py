@@ -45,8 +45,8 @@ def test_queue_then_root_table_then_invalidation_then_translation(scalable, ttm)
     machine, mem, unit = on(scalable=scalable)
     unit.enable()
     assert machine.events == ["QIE=1", "SRTP", "TE=1"]
-    assert machine.get(Unit.RTADDR).TTM == ttm
-    assert machine.get(Unit.IQA).DW == int(scalable)
+    assert ttm == machine.get(Unit.RTADDR).TTM
+    assert int(scalable) == machine.get(Unit.IQA).DW
     kinds = [CcInvDsc, PcInvDsc, IotlbInvDsc] if scalable else [CcInvDsc, IotlbInvDsc]
     taken = machine.taken()
     assert [type(one) for one in taken] == kinds

@@ -93,7 +93,9 @@ def tables_reached(machine: Machine, root: int, levels: int, kinds) -> int:
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(KINDS)), st.sampled_from([1, 2, 3]), st.sampled_from([3, 4, 5]), _steps)
-def test_any_sequence_of_maps_unmaps_and_splits_reads_back_as_a_dictionary_would(kind, largest, levels, steps):
+def test_any_sequence_of_maps_unmaps_and_splits_reads_back_as_a_dictionary_would(
+    kind, largest, levels, steps
+):
     machine, mem, pages = table(kind, levels, largest)
     model = Model()
     for what, start, count, phys, prot in steps:
@@ -123,7 +125,9 @@ def test_any_sequence_of_maps_unmaps_and_splits_reads_back_as_a_dictionary_would
                 assert found.phys + unit * KIB4 % found.size == want[0] * KIB4
                 letters = "".join(c for c, p in zip("rwx", Prot, strict=True) if want[1] & p)
                 assert found.rights == "".join(sorted(letters))
-        assert pages.tables == mem.in_use.total() == tables_reached(machine, pages.root, levels, KINDS[kind][1])
+        assert (
+            pages.tables == mem.in_use.total() == tables_reached(machine, pages.root, levels, KINDS[kind][1])
+        )
     for a, b, _, _ in list(model.stretches):
         pages.release(pages.unmap(a * KIB4, (b - a) * KIB4))
     assert pages.tables == mem.in_use.total() == 1
@@ -189,7 +193,15 @@ def test_dirty_bits_are_found_and_cleared_once():
 
 @pytest.mark.parametrize(
     ("iova", "phys", "size"),
-    [(1, 0, KIB4), (0, 1, KIB4), (0, 0, 100), (0, 0, 0), (-KIB4, 0, KIB4), (1 << 48, 0, KIB4), (0, 1 << 52, KIB4)],
+    [
+        (1, 0, KIB4),
+        (0, 1, KIB4),
+        (0, 0, 100),
+        (0, 0, 0),
+        (-KIB4, 0, KIB4),
+        (1 << 48, 0, KIB4),
+        (0, 1 << 52, KIB4),
+    ],
 )
 def test_what_is_not_whole_pages_or_too_wide_is_refused(iova, phys, size):
     _, mem, pages = table()
