@@ -314,14 +314,24 @@ def parse(data: dict[str, Any], source: str) -> Scenario:
 
 def _sentence(error: ValidationError) -> str:
     """The first thing that is wrong, with its key and what is allowed."""
-    first = error.errors()[0]
-    where = _key(first["loc"])
+    first, *others = error.errors()
+    keys = _keys(first["loc"])
+    where = _key(keys)
     if first["type"] == "extra_forbidden":
-        allowed = ", ".join(_model_at(first["loc"][:-1]).model_fields)
+        allowed = ", ".join(_model_at(keys[:-1]).model_fields)
         return f"{where} is no known key; allowed here are {allowed}"
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "model_type":
+        words = [e["ctx"]["expected"] for e in others if e["type"] == "literal_error" and "ctx" in e]
+        message = " or ".join(["Input should be a table", *words])
     given = "" if first["type"] in ("value_error", "missing") else f", not {first['input']!r}"
     return f"{where}: {message}{given}" if where else message
+
+
+def _keys(loc: Iterable[str | int]) -> list[str | int]:
+    """A place in a file, without the names of the types that a key lets one choose from."""
+    kinds = {model.__name__ for model in Model.__subclasses__()}
+    return [part for part in loc if part not in kinds]
 
 
 def _key(loc: Iterable[str | int]) -> str:

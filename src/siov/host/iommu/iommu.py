@@ -77,7 +77,9 @@ class IntelIommu(RemappingUnit):
         if lacking or not 0 <= rid < 1 << 16 or not 0 <= pasid_bits <= PASID_BITS or (pri and not ats):
             why = f"{self.name} lacks {', '.join(lacking)}" if lacking else "PRI needs ATS, a PASID 20 bits"
             raise LinuxError(EINVAL, f"{rid:#06x} can't be added: {why}")
-        device = IommuDevice(rid, ats, pri, min(pasid_bits, self.ecap.PSS + 1), pfsid or rid, qdep)
+        device = IommuDevice(
+            rid, ats, pri, min(pasid_bits, self.ecap.PSS + 1), rid if pfsid is None else pfsid, qdep
+        )
         if self.scalable:
             device.table = PasidTable(self.mem, device.pasid_bits)
             try:

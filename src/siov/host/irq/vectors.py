@@ -96,9 +96,7 @@ class IrqVectors:
         in a row.
         """
         if self.remapper is None:
-            raise LinuxError(
-                ENOSPC, f"{actions[0][1]}: several messages need interrupt remapping, which is off"
-            )
+            raise LinuxError(ENOSPC, f"{rid:#06x}: several messages need interrupt remapping, which is off")
         taken: list[Irq] = []
         try:
             for handler, name in actions:

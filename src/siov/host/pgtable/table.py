@@ -271,8 +271,9 @@ class PageTable:
         span = 1 << level_shift(level)
         phys = raw & self.format.address_mask & -span
         rest = raw & ~(self.format.address_mask & -span)
+        # What an entry of the one level has and one of the other has not, whatever the rights.
         old, new = self.format.leaf(level, Prot(0)), self.format.leaf(level - 1, Prot(0))
-        return self._alloc(self._pages(level - 1, phys, ENTRIES, rest & ~old | new))
+        return self._alloc(self._pages(level - 1, phys, ENTRIES, rest & ~(old & ~new) | (new & ~old)))
 
     def _cut(self, address: int) -> bool:
         """Break the pages that an address is inside of, until one begins there; whether there were any."""
