@@ -146,6 +146,12 @@ impl HostView<'_> {
         })
     }
 
+    /// The region that an address belongs to, and where the region begins: for many accesses close together.
+    #[inline]
+    pub fn region_at(&self, at: Hpa) -> Option<(Hpa, &Region)> {
+        self.slot(at).ok().map(|slot| (Hpa(slot.base), &*slot.region))
+    }
+
     /// Whether anything is at an address.
     pub fn is_there(&self, at: Hpa) -> bool {
         self.slot(at).is_ok_and(|slot| at.0 - slot.base < slot.region.len())

@@ -275,6 +275,7 @@ impl Region {
         Err(RegionFault::Misaligned { offset })
     }
 
+    #[inline]
     fn check(&self, offset: u64, len: usize, access: Perm) -> Result<*mut u8, RegionFault> {
         let outside = RegionFault::OutOfBounds { offset, len: len as u64 };
         let start = usize::try_from(offset).map_err(|_| outside)?;

@@ -1,4 +1,5 @@
 //! Layouts refuse what contradicts itself, and a register file answers plainly at its edges.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::sync::Arc;
 

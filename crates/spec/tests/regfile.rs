@@ -1,4 +1,5 @@
 //! The register file against a model that knows bytes only, over random layouts and random accesses.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
