@@ -234,9 +234,11 @@ class Guest:
 
     def _post_mortem(self, told: str) -> GuestError:
         process = self._started()
-        console = self._console_tail()
         if panic := re.search(r"Kernel panic - not syncing: (.*)", self.console):
-            return GuestPanicError(f"the guest's kernel panicked: {panic[1]}", console)
+            # The traces of a panic may be longer than the usual tail, and what it says stands before them.
+            said = self.console.rfind("\n", 0, panic.start()) + 1
+            return GuestPanicError(f"the guest's kernel panicked: {panic[1]}", self.console[said:])
+        console = self._console_tail()
         if code := process.returncode:
             end = f"ended with status {code}" if code > 0 else f"was ended by signal {-code}"
             messages = self.stderr.strip().splitlines() or ["no message"]

@@ -1,6 +1,6 @@
 """Domains: attached in the specification's order, detached so that nothing is left to reach."""
 
-from errno import EBUSY, EINVAL, ENODEV, ENOSPC
+from errno import EBUSY, EINVAL, ENODEV, ENOMEM, ENOSPC
 
 import pytest
 
@@ -197,6 +197,18 @@ def test_domain_ids_end_where_the_unit_says_and_come_back():
     assert e.value.errno == ENOSPC
     iommu.detach(RID, 7)
     assert iommu.attach(iommu.alloc_domain(), RID, 16).did == 7
+
+
+def test_an_attach_without_a_page_for_its_tables_leaves_nothing_behind(machine, iommu, mem):
+    domain = iommu.alloc_domain()
+    iommu.add_device(RID, pasid_bits=8)
+    held = [mem.alloc_page("held") for _ in range(mem.free_pages)]
+    with pytest.raises(LinuxError, match="no 1 pages in a row for pasid-table") as e:
+        iommu.attach(domain, RID, 5)
+    assert e.value.errno == ENOMEM
+    assert (iommu.attached, domain.attachments, iommu.dids.taken) == ({}, [], set())
+    mem.free(held[0])
+    assert iommu.attach(domain, RID, 5).did == 1
 
 
 def test_a_domain_has_one_id_however_often_it_is_attached(machine, iommu):

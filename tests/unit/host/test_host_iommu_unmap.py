@@ -99,6 +99,20 @@ def test_deferred_an_address_is_not_used_again_before_it_is_forgotten(machine, i
     assert [type(one) for one in machine.taken()] == [IotlbInvDsc]
 
 
+def test_deferred_a_table_is_not_replaced_before_the_one_unlinked_there_is_forgotten(machine, iommu):
+    domain = iommu.alloc_domain(deferred=True)
+    iommu.add_device(RID)
+    iommu.attach(domain, RID)
+    domain.map(GIB, 0, KIB4)
+    domain.map(GIB + MIB2, 0, KIB4)
+    domain.unmap(GIB, KIB4)  # its table goes, the one above stays
+    machine.taken()
+    domain.map(GIB + MIB2 + KIB4, 0, KIB4)
+    assert machine.taken() == []
+    domain.map(GIB + 7 * KIB4, 0, KIB4)
+    assert [type(one) for one in machine.taken()] == [IotlbInvDsc]
+
+
 def test_an_unmap_below_a_guest_s_tables_forgets_all_that_is_nested_upon_them(machine, iommu):
     parent = iommu.alloc_domain()
     parent.map(0, 0, MIB2)

@@ -195,13 +195,16 @@ def test_a_posted_entry_names_the_descriptor_and_the_guest_s_vector(on):
     descriptors = PostedDescriptors(remap.unit.mem)
     pid = descriptors.alloc()
     index = remap.alloc_irtes(RID, [(1, 0x30)])
+    machine.taken()
     remap.set_vcpu_affinity(index, pid, 0x51, urgent=True)
+    assert [(one.G, one.IIDX) for one in machine.taken()] == [(1, index)]
     entry = entry_in_memory(machine, index)
     assert (entry.P, entry.IM, entry.URG, entry.V, entry.SID) == (1, 1, 1, 0x51, RID)
     assert pid.address == entry.PDAH << 32 | entry.PDAL << 6
     remap.set_affinity(index, 2, 0x31)  # kept for later
     assert entry_in_memory(machine, index) == entry
     remap.set_vcpu_affinity(index, None)
+    assert [(one.G, one.IIDX) for one in machine.taken()] == [(1, index)]
     entry = entry_in_memory(machine, index)
     assert (entry.IM, entry.DST, entry.V) == (0, 2, 0x31)
 

@@ -193,14 +193,14 @@ def test_everything_comes_back_when_the_machine_is_destroyed():
 
 # The dirty log.
 
+_PAGES = st.one_of(st.integers(0, 7), st.integers(0, 2047))
+
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("eager", [False, True])
 @settings(max_examples=15, deadline=None)
 @given(
-    rounds=st.lists(
-        st.lists(st.tuples(st.integers(0, 2047), st.booleans()), max_size=40), min_size=1, max_size=4
-    ),
+    rounds=st.lists(st.lists(st.tuples(_PAGES, st.booleans()), max_size=40), min_size=1, max_size=4),
     before=st.lists(st.integers(0, 2047), max_size=20),
     cpus=st.integers(1, 3),
 )
@@ -220,6 +220,16 @@ def test_each_harvest_is_exactly_what_was_written_since_the_last(mode, eager, ro
     for page in before:
         cores[0].access(page * KIB4, write=True)
     assert set(dirty_pages(guest.stop_dirty_log(0))) == set(before)
+
+
+def test_write_protection_logs_a_write_to_a_page_that_was_read_first_while_logged():
+    machine, _, guest = vm([LOW], accessed_dirty=False)
+    cpu = Cpu(machine, guest)
+    guest.start_dirty_log(0)
+    cpu.access(5 * KIB4, write=False)
+    assert not any(guest.get_dirty_log(0))
+    cpu.access(5 * KIB4, write=True)
+    assert list(dirty_pages(guest.get_dirty_log(0))) == [5]
 
 
 @pytest.mark.parametrize("count", [0, 1, 511, 512, 513, 1024, 1025, 2048])

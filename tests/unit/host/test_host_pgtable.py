@@ -177,6 +177,21 @@ def test_a_split_keeps_accessed_and_dirty_bits():
     assert [leaf.prot for leaf in pages.leaves()] == [Prot.READ] * 512
 
 
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("prot", [Prot.READ, RW, RW | Prot.EXEC])
+def test_a_split_keeps_the_rights(kind, prot):
+    machine, _, pages = table(kind)
+    pages.map(0, 0, GIB, prot)
+    before = walk(machine, pages.root, 4, 5 * KIB4, KINDS[kind][1])
+    pages.split(0, MIB2)
+    after = walk(machine, pages.root, 4, 5 * KIB4, KINDS[kind][1])
+    assert (after.rights, after.phys, after.size) == (before.rights, 5 * KIB4, KIB4)
+    assert walk(machine, pages.root, 4, MIB2, KINDS[kind][1]).rights == before.rights
+    pages.map(GIB + MIB2 - KIB4, MIB2 - KIB4, KIB4, prot)
+    split, small = (stretch[511] for _, level, _, stretch, _ in pages.slices(0, 2 * GIB) if level == 1)
+    assert split == small
+
+
 def test_dirty_bits_are_found_and_cleared_once():
     machine, _, pages = table()
     pages.map(0, GIB, MIB2 * 2, RW)

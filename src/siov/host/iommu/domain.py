@@ -109,7 +109,7 @@ class PagingDomain(Domain):
         self._gather.tables += gather.tables
         if not gather.unmapped:
             return 0
-        self._pending.append((iova, iova + size))
+        self._pending.append((gather.start, gather.end))
         if not self.deferred:
             self._invalidate(iova, iova + size, hint)
             self._settle()

@@ -121,9 +121,6 @@ class InvalidationQueue:
         if first < len(data):
             self.mem.write(self.ring, data[first:])
         self.tail = (self.tail + len(descriptors)) % self.length
-        self._ring_bell()
-
-    def _ring_bell(self) -> None:
         self.registers.write(Unit.IQT.of(QT=self.tail * self.width // 16))
 
     def _finished(self, failed: list[LinuxError]) -> bool:
@@ -157,7 +154,6 @@ class InvalidationQueue:
         harmless = InvWaitDsc.of(TYPE=DescriptorType.WAIT, FN=1).to_bytes()[: self.width]
         self.mem.write(self.ring + head, harmless)
         self.registers.write(Unit.FSTS.of(IQE=1))
-        self._ring_bell()
         return InvalidationError(
             EINVAL, f"{name} refused the invalidation descriptor {refused[::-1].hex()}: {what}", info
         )

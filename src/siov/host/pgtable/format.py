@@ -65,16 +65,26 @@ class Leaf:
 
 @dataclass(slots=True)
 class Gather:
-    """What an unmap leaves for the caller: first invalidate, then free the tables (iommu_iotlb_gather)."""
+    """What an unmap leaves for the caller: first invalidate, then free the tables (iommu_iotlb_gather).
+
+    `start` to `end` is all that is stale until then: more than was unmapped if tables were unlinked, as
+    hardware may still walk those for the addresses around.
+    """
 
     unmapped: int = 0
     tables: list[int] = field(default_factory=list)
     split: bool = False
+    start: int = 0
+    end: int = 0
 
     @property
     def leaf_only(self) -> bool:
         """Whether entries that point to tables are as they were (the invalidation hint)."""
         return not self.tables and not self.split
+
+    def widen(self, start: int, end: int) -> None:
+        """A range is stale too."""
+        self.start, self.end = min(self.start, start), max(self.end, end)
 
 
 def level_shift(level: int) -> int:

@@ -68,7 +68,7 @@ class PageTable:
         EINVAL as for `map`; ENOMEM, with nothing unmapped, when there is no page for a split.
         """
         self.check(iova, size)
-        gather = Gather()
+        gather = Gather(start=iova, end=iova + size)
         for end in (iova, iova + size):
             gather.split |= self._cut(end)
         self._unmap(self.root, self.levels, 0, iova, iova + size, gather)
@@ -248,6 +248,7 @@ class PageTable:
                 self._unmap(child, level - 1, here, start, end, gather)
                 if self.mem.read(child, PAGE_SIZE) == ZERO_PAGE:
                     gather.tables.append(child)
+                    gather.widen(here, here + span)
                     cleared.append(index)
         for index, count in _runs(cleared):
             self.mem.write(table + 8 * index, bytes(8 * count))
