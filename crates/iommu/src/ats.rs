@@ -4,8 +4,9 @@ use siov_mem::{HostView, Hpa};
 use siov_spec::vtd::FaultReason;
 
 use crate::counters::{Event, Subject};
-use crate::tables::{ContextInfo, Next};
-use crate::types::{Access, Fault, Request, Translation};
+use crate::tables::{ContextInfo, Next, Refusal};
+use crate::translate::INTERRUPT_RANGE;
+use crate::types::{Access, Fault, Request, RequestKind, Translation};
 use crate::unit::{Mode, Unit};
 
 /// Pages that one Translation Request may ask for: as many 8-byte results as fit in a read completion of 256
@@ -40,7 +41,7 @@ pub struct Completion {
     pub hpa: Hpa,
     /// Bytes of the page: 4 KiB without S, else told by the address.
     pub size: u64,
-    /// Non-snooped accesses.
+    /// Accesses have to be snooped (SNP of the page).
     pub n: bool,
     /// The page may only be accessed by untranslated requests.
     pub u: bool,
@@ -95,15 +96,18 @@ impl Unit {
         no_write: bool,
     ) -> Result<Vec<Completion>, Fault> {
         self.counters.subject = Subject { rid: request.rid, pasid: request.pasid, domain: None };
+        self.counters.count(Event::Requests);
+        let kind = RequestKind::TranslationRequest;
         if self.mode == Mode::Off {
-            return Err(self.blocked(request, FaultReason::LCT_5, true));
+            return Err(self.blocked(kind, request, (FaultReason::LCT_5, true)));
         }
-        self.device_tlb_allowed(view, request)?;
+        self.device_tlb_allowed(view, request).map_err(|why| self.blocked(kind, request, why))?;
         let mut results = Vec::new();
         let mut addr = request.addr;
         while results.len() < pages.clamp(1, MAX_PAGES) as usize {
             let here = Request { addr, ..*request };
-            let Some(result) = self.one_page(view, &here, no_write)? else {
+            let result = self.one_page(view, &here, no_write);
+            let Some(result) = result.map_err(|why| self.blocked(kind, &here, why))? else {
                 if results.is_empty() {
                     results.push(Completion { size: 4096, ..Completion::default() });
                 }
@@ -127,8 +131,13 @@ impl Unit {
         request: &Request,
     ) -> Result<Hpa, Fault> {
         self.counters.subject = Subject { rid: request.rid, pasid: request.pasid, domain: None };
+        self.counters.count(Event::Requests);
         if self.mode != Mode::Off {
-            self.device_tlb_allowed(view, request)?;
+            let allowed = self.device_tlb_allowed(view, request).and_then(|fpd| {
+                let interrupt = INTERRUPT_RANGE.contains(&request.addr.0);
+                if interrupt { Err((self.interrupt_range(), fpd)) } else { Ok(()) }
+            });
+            allowed.map_err(|why| self.blocked(RequestKind::Translated, request, why))?;
         }
         Ok(Hpa(request.addr.0))
     }
@@ -139,20 +148,34 @@ impl Unit {
         view: &HostView<'_>,
         request: &Request,
         no_write: bool,
-    ) -> Result<Option<Completion>, Fault> {
-        let read = Request { access: Access { write: false, ..request.access }, ..*request };
-        let write = Request { access: Access { write: true, ..request.access }, ..*request };
-        let found = self.quietly(view, &read)?;
+    ) -> Result<Option<Completion>, Refusal> {
+        if request.pasid.is_none() && INTERRUPT_RANGE.contains(&request.addr.0) {
+            // Interrupt requests are writes, and always untranslated (VT-d 4.2.3).
+            let hpa = Hpa(request.addr.0 & !0xFFF);
+            return Ok(Some(Completion {
+                hpa,
+                size: 4096,
+                u: true,
+                w: true,
+                ..Completion::default()
+            }));
+        }
+        let Access { execute, privileged, .. } = request.access;
+        let to =
+            |write, execute| Request { access: Access { write, execute, privileged }, ..*request };
+        // A page that can't be executed can still be read: each right is asked for by itself.
+        let executed = if execute { self.quietly(view, &to(false, true))? } else { None };
+        let found = self.quietly(view, &to(false, false))?;
         // Asking for write marks the page dirty, so a device says when it will not write (NW).
-        let written = if no_write { None } else { self.quietly(view, &write)? };
+        let written = if no_write { None } else { self.quietly(view, &to(true, false))? };
         let page = |t: Translation| Completion {
             hpa: Hpa(t.hpa.0 & !(t.page - 1)),
             size: t.page,
-            n: false,
+            n: t.rights.snoop,
             u: false,
             global: t.rights.global,
-            execute: request.access.execute && t.rights.execute,
-            privileged: request.access.privileged,
+            execute: executed.is_some(),
+            privileged,
             r: found.is_some(),
             w: written.is_some(),
         };
@@ -164,41 +187,47 @@ impl Unit {
         &mut self,
         view: &HostView<'_>,
         request: &Request,
-    ) -> Result<Option<Translation>, Fault> {
+    ) -> Result<Option<Translation>, Refusal> {
         match self.look_up(view, request, &mut ()) {
             Ok(translation) => Ok(Some(translation)),
             Err((reason, _)) if is_expected(reason) => Ok(None),
-            Err((reason, silent)) => Err(self.blocked(request, reason, silent)),
+            Err(refusal) => Err(refusal),
         }
     }
 
-    fn device_tlb_allowed(&mut self, view: &HostView<'_>, request: &Request) -> Result<(), Fault> {
+    /// Whether the function may have a device TLB; gives FPD of its context entry.
+    fn device_tlb_allowed(
+        &mut self,
+        view: &HostView<'_>,
+        request: &Request,
+    ) -> Result<bool, Refusal> {
         let (root, supports, mode) = (self.root, self.supports, self.mode);
         let mut nobody = ();
         let mut walker = self.walker(view, &mut nobody);
-        let found = match mode {
+        let context = match mode {
+            Mode::Legacy if request.pasid.is_some() => Err((FaultReason::RTA_2, false)),
             Mode::Legacy => walker.context(root, request.rid, &supports),
             Mode::Scalable => walker.scalable_context(root, request.rid, &supports),
             Mode::Abort => Err((FaultReason::RTA_4, false)),
             Mode::Off | Mode::Invalid => Err((FaultReason::RTA_1, false)),
         };
-        match found {
-            Ok(context) if context.device_tlb => Ok(()),
-            Ok(ContextInfo { fpd, next, .. }) => {
-                let reason = match next {
-                    Next::Directory(_) => FaultReason::SCT_5,
-                    _ => FaultReason::LCT_5,
-                };
-                Err(self.blocked(request, reason, fpd))
-            }
-            Err((reason, silent)) => Err(self.blocked(request, reason, silent)),
+        let ContextInfo { fpd, device_tlb, next } = context?;
+        match next {
+            _ if device_tlb => Ok(fpd),
+            Next::Directory(_) => Err((FaultReason::SCT_5, fpd)),
+            _ => Err((FaultReason::LCT_5, fpd)),
         }
     }
 
-    fn blocked(&mut self, request: &Request, reason: FaultReason, silent: bool) -> Fault {
+    fn blocked(
+        &mut self,
+        kind: RequestKind,
+        request: &Request,
+        (reason, silent): Refusal,
+    ) -> Fault {
         self.counters.count(Event::AtsBlocked);
         let Request { rid, pasid, addr, access } = *request;
-        let fault = Fault { reason, rid, pasid, addr, access, silent };
+        let fault = Fault { reason, kind, rid, pasid, addr, access, silent };
         self.report(&fault);
         fault
     }

@@ -229,7 +229,7 @@ impl<K: Key, V: Copy> Sets<K, V> {
         (part + set) as usize
     }
 
-    #[inline]
+    #[inline(always)] // three of these are on the way of every translation
     fn get(&mut self, key: &K) -> Option<&V> {
         let set = self.set_of(key);
         let first = set * self.ways;

@@ -103,6 +103,17 @@ impl Counters {
         }
     }
 
+    /// Counts several events of the same request.
+    #[inline]
+    pub(crate) fn count_all<const N: usize>(&mut self, events: [Event; N]) {
+        for event in events {
+            bump(&mut self.totals, event);
+        }
+        if !self.filtered.is_empty() {
+            events.into_iter().for_each(|event| self.count_filtered(event));
+        }
+    }
+
     #[cold]
     fn count_filtered(&mut self, event: Event) {
         for (filter, counts) in &mut self.filtered {

@@ -8,7 +8,7 @@ use siov_spec::vtd::{
 
 use crate::cache::{Cache, Geometry, Key};
 use crate::counters::{Event, Subject};
-use crate::types::{Access, Fault, Rid};
+use crate::types::{Access, Fault, RequestKind, Rid};
 use crate::unit::Unit;
 
 /// Where an interrupt ends up.
@@ -100,7 +100,8 @@ impl Unit {
         let remapped = self.remap_request(view, rid, address, data);
         remapped.map_err(|(reason, index, silent)| {
             let addr = Iova(u64::from(index) << 48);
-            let fault = Fault { reason, rid, pasid: None, addr, access: Access::WRITE, silent };
+            let (kind, access) = (RequestKind::Interrupt, Access::WRITE);
+            let fault = Fault { reason, kind, rid, pasid: None, addr, access, silent };
             self.report(&fault);
             fault
         })
@@ -145,7 +146,7 @@ impl Unit {
         if !entry.P() {
             return Err(refused(FaultReason::INTR_IRTE_P));
         }
-        let rsvd = if entry.IM() { PostedIrte::RSVD } else { Irte::RSVD };
+        let rsvd = if entry.IM() { PostedIrte::RSVD } else { self.reserved_remapped() };
         if raw.iter().zip(rsvd).any(|(word, mask)| word & mask != 0) {
             return Err(refused(FaultReason::INTR_IRTE_RSVD));
         }
@@ -166,6 +167,13 @@ impl Unit {
         })
     }
 
+    /// Reserved bits of an entry of a remapped interrupt: 8-bit APIC ids leave most of DST over.
+    fn reserved_remapped(&self) -> [u64; 2] {
+        let [low, high] = Irte::RSVD;
+        let ids = if self.interrupts.extended { u32::MAX } else { 0xFF00 };
+        [low | Irte([0; 2]).with_DST(!ids).0[0], high]
+    }
+
     /// An entry of the table, by way of the interrupt entry cache; `None` if it can't be read.
     fn irte(&mut self, view: &HostView<'_>, index: u16) -> Option<[u64; 2]> {
         self.counters.count(Event::IntLookup);
@@ -175,8 +183,8 @@ impl Unit {
             return Some(raw);
         }
         self.counters.count(Event::MemoryReads);
-        let at = self.interrupts.base + u64::from(index) * 16;
-        let raw = [view.load_u64(Hpa(at)).ok()?, view.load_u64(Hpa(at + 8)).ok()?];
+        let at = Hpa(self.interrupts.base).checked_add(u64::from(index) * 16)?;
+        let raw = [view.load_u64(at).ok()?, view.load_u64(Hpa(at.0 + 8)).ok()?];
         if IrteEntry(raw).P() {
             self.interrupts.cache.insert(Handle(index), raw);
         }

@@ -11,7 +11,7 @@ use crate::types::{Did, Pasid, Rid};
 pub struct Pages {
     /// First address, aligned to the size.
     pub first: u64,
-    /// Bytes.
+    /// Bytes; `u64::MAX` for every address.
     pub size: u64,
     /// Only leaf entries have changed (IH).
     pub leaf_only: bool,
@@ -20,9 +20,10 @@ pub struct Pages {
 impl Pages {
     /// Out of a descriptor's fields: the page number, the address mask, the hint.
     pub fn of(page: u64, mask: u8, leaf_only: bool) -> Self {
-        let bits = (12 + u32::from(mask)).min(63);
-        let size = 1u64 << bits;
-        Self { first: page << 12 & !(size - 1), size, leaf_only }
+        match 1u64.checked_shl(12 + u32::from(mask)) {
+            Some(size) => Self { first: page << 12 & !(size - 1), size, leaf_only },
+            None => Self { first: 0, size: u64::MAX, leaf_only },
+        }
     }
 
     fn meet(&self, key: &PageKey) -> bool {

@@ -4,9 +4,10 @@ use siov_mem::{HostView, Hpa, Iova};
 use siov_spec::vtd::{self, FaultReason, ResponseCode, unit, unit::Reg};
 
 use crate::counters::{Event, Subject};
+use crate::events::PAGE_EVENT;
 use crate::tables::Next;
-use crate::types::{Access, Fault, Pasid, Request, Rid};
-use crate::unit::{Mode, Outbound, PAGE_EVENT, Unit};
+use crate::types::{Access, Fault, Pasid, Request, RequestKind, Rid};
+use crate::unit::{Mode, Outbound, Unit};
 
 const DESCRIPTOR: u64 = 32;
 
@@ -43,7 +44,8 @@ impl Unit {
         if let Err((reason, silent)) = self.admit(view, request) {
             let PageRequest { rid, pasid, addr, write, execute, privileged, .. } = *request;
             let access = Access { write, execute, privileged };
-            self.report(&Fault { reason, rid, pasid, addr, access, silent });
+            let kind = RequestKind::PageRequest;
+            self.report(&Fault { reason, kind, rid, pasid, addr, access, silent });
             return self.answer(request, ResponseCode::INVALID_REQUEST);
         }
         let address = unit::PQA(self.regs.get(Reg::PQA, 0));
@@ -58,7 +60,8 @@ impl Unit {
         }
         let descriptor = descriptor(request);
         let bytes: Vec<u8> = descriptor.0.iter().flat_map(|word| word.to_le_bytes()).collect();
-        if view.write(Hpa((address.PQA() << 12) + tail), &bytes).is_err() {
+        let place = Hpa(address.PQA() << 12).checked_add(tail);
+        if place.is_none_or(|place| view.write(place, &bytes).is_err()) {
             return self.answer(request, ResponseCode::RESPONSE_FAILURE);
         }
         self.counters.count(Event::PageRequests);
@@ -78,6 +81,7 @@ impl Unit {
     ) -> Result<(), (FaultReason, bool)> {
         match self.mode {
             Mode::Scalable => {}
+            Mode::Off => return Err((FaultReason::SCT_8, true)),
             Mode::Abort => return Err((FaultReason::RTA_4, false)),
             _ => return Err((FaultReason::RTA_3, false)),
         }

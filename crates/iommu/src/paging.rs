@@ -1,14 +1,13 @@
 //! Paging structures of both stages, and the two nested (VT-d 3.6 to 3.8, 9.7, 9.8).
 
-use siov_mem::{HostView, Hpa};
-use siov_spec::vtd::{
-    FaultReason, FsPage1G, FsPage2M, FsPage4K, FsTableEntry, SsPage1G, SsPage2M, SsPage4K,
-    SsTableEntry,
-};
+use siov_mem::{HostView, Hpa, Region};
+use siov_spec::vtd::{FaultReason, FsPage4K, FsTableEntry, SsPage4K, SsTableEntry};
 
+use crate::bounds::Bounds;
 use crate::caches::{Caches, IotlbEntry, PageKey, Tag, shift_of};
 use crate::counters::{Counters, Event};
 use crate::observe::{CacheName, Observer, Step, Table};
+use crate::rights::{allows, check_first};
 use crate::types::{Access, Did, Pasid, Rights};
 
 /// A second-stage structure, as the entry that leads to it describes it.
@@ -68,19 +67,6 @@ pub(crate) struct Position {
     all: u64,
 }
 
-/// What bounds the unit's addresses and pages.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Bits of a host physical address.
-    pub haw: u32,
-    /// The highest level at which the first stage has pages.
-    pub first_page_level: u8,
-    /// The highest level at which the second stage has pages.
-    pub second_page_level: u8,
-    /// SNP is not reserved (ECAP.SC).
-    pub snoop: bool,
-}
-
 /// What a walk works with.
 pub(crate) struct Walk<'w, 'v, O> {
     pub view: &'w HostView<'v>,
@@ -88,6 +74,8 @@ pub(crate) struct Walk<'w, 'v, O> {
     pub counters: &'w mut Counters,
     pub observer: &'w mut O,
     pub bounds: Bounds,
+    /// The memory that was read last, and where it begins: the next entry is likely to be there too.
+    pub near: Option<(u64, &'w Region)>,
 }
 
 /// The reasons that differ between legacy and scalable mode.
@@ -102,7 +90,7 @@ struct Reasons {
 
 const LEGACY: Reasons = Reasons {
     beyond: FaultReason::LGN_1,
-    root: FaultReason::LSS_1,
+    root: FaultReason::LCT_4,
     read: FaultReason::LSS_1,
     reserved: FaultReason::LSS_2,
     no_write: FaultReason::LGN_2,
@@ -149,19 +137,20 @@ impl<O: Observer> Walk<'_, '_, O> {
             }
             let leaf = at.level == 1
                 || (entry.PS() && (2..=self.bounds.second_page_level).contains(&at.level));
-            if raw & self.reserved_second(at.level, leaf) != 0 {
+            if raw & self.bounds.reserved_second(at.level, leaf) != 0 {
                 return Err(reasons.reserved);
             }
-            at.all &= raw;
+            let all = at.all & raw;
             if !leaf {
-                if stage.ad {
-                    self.mark(place, raw, SsPage4K(0).with_A(true).0, FaultReason::SSS_6)?;
+                let marks = SsPage4K(0).with_A(true).0;
+                if stage.ad && !self.mark(place, raw, marks, FaultReason::SSS_6)? {
+                    continue;
                 }
-                at = Position { table: entry.ADDR() << 12, level: at.level - 1, ..at };
+                at = Position { table: entry.ADDR() << 12, level: at.level - 1, all };
                 self.learn(Stage::Second, tag, addr, at);
                 continue;
             }
-            let all = SsTableEntry(at.all);
+            let all = SsTableEntry(all);
             let mut rights = Rights {
                 read: all.R(),
                 write: all.W(),
@@ -179,9 +168,11 @@ impl<O: Observer> Walk<'_, '_, O> {
                 return Err(FaultReason::SGN_3);
             }
             if stage.ad {
-                let marks = SsPage4K(0).with_A(true).with_D(access.write);
-                let now = self.mark(place, raw, marks.0, FaultReason::SSS_6)?;
-                rights.write &= SsPage4K(now).D();
+                let marks = SsPage4K(0).with_A(true).with_D(access.write).0;
+                if !self.mark(place, raw, marks, FaultReason::SSS_6)? {
+                    continue;
+                }
+                rights.write &= SsPage4K(raw | marks).D();
             }
             return Ok(leaf_of(raw, addr, at.level, rights));
         }
@@ -213,12 +204,12 @@ impl<O: Observer> Walk<'_, '_, O> {
             }
             let leaf = at.level == 1
                 || (entry.PS() && (2..=self.bounds.first_page_level).contains(&at.level));
-            if raw & self.reserved_first(at.level, leaf, stage.nxe, second.is_some()) != 0 {
+            if raw & self.bounds.reserved_first(at.level, leaf, stage.nxe, second.is_some()) != 0 {
                 return Err(FaultReason::SFS_3);
             }
             // XD takes a right away, so it is put together the other way round.
-            at.all &= raw ^ EXECUTE_DISABLE;
-            let all = FsTableEntry(at.all ^ EXECUTE_DISABLE);
+            let together = at.all & (raw ^ EXECUTE_DISABLE);
+            let all = FsTableEntry(together ^ EXECUTE_DISABLE);
             let mut rights = Rights {
                 read: true,
                 write: all.RW(),
@@ -234,13 +225,15 @@ impl<O: Observer> Walk<'_, '_, O> {
                 // The second stage has to allow the update, and to note it (VT-d 3.8.1).
                 self.table_writable(second, guest_place)?;
             }
-            let now = self.mark(place, raw, marks.0, FaultReason::SFS_10)?;
+            if !self.mark(place, raw, marks.0, FaultReason::SFS_10)? {
+                continue;
+            }
             if leaf {
-                rights.write &= FsPage4K(now).D();
+                rights.write &= FsPage4K(raw | marks.0).D();
                 rights.global = FsPage4K(raw).G();
                 return Ok(leaf_of(raw, addr, at.level, rights));
             }
-            at = Position { table: entry.ADDR() << 12, level: at.level - 1, ..at };
+            at = Position { table: entry.ADDR() << 12, level: at.level - 1, all: together };
             self.learn(Stage::First, tag, addr, at);
         }
     }
@@ -294,29 +287,40 @@ impl<O: Observer> Walk<'_, '_, O> {
         Ok(leaf)
     }
 
-    #[inline]
+    #[inline(always)] // once for every entry of a walk
     fn load(&mut self, table: Table, at: u64, unreadable: FaultReason) -> Result<u64, FaultReason> {
         self.counters.count(Event::MemoryReads);
-        let raw = self.view.load_u64(Hpa(at)).map_err(|_| unreadable)?;
+        let raw = self.word(at).ok_or(unreadable)?;
         let index = (at >> 3 & 0x1FF) as u32;
         self.observer.step(Step { table, index, at: Hpa(at), raw: &[raw] });
         Ok(raw)
     }
 
-    /// Sets bits of an entry that is still what was read; gives what is there then.
+    #[inline(always)]
+    fn word(&mut self, at: u64) -> Option<u64> {
+        if let Some((base, region)) = self.near
+            && let Ok(raw) = region.load_u64(at.wrapping_sub(base))
+        {
+            return Some(raw);
+        }
+        let (base, region) = self.view.region_at(Hpa(at))?;
+        self.near = Some((base.0, region));
+        region.load_u64(at.wrapping_sub(base.0)).ok()
+    }
+
+    /// Sets bits of an entry, unless somebody has changed it since it was read: then it has to be read again.
     fn mark(
         &mut self,
         at: u64,
         raw: u64,
         marks: u64,
         failed: FaultReason,
-    ) -> Result<u64, FaultReason> {
+    ) -> Result<bool, FaultReason> {
         if raw & marks == marks {
-            return Ok(raw);
+            return Ok(true);
         }
         let now = self.view.compare_exchange_u64(Hpa(at), raw, raw | marks).map_err(|_| failed)?;
-        // Somebody changed the entry in between: what was read holds for this request, without the marks.
-        Ok(if now == raw | marks { now } else { raw })
+        Ok(now == raw | marks)
     }
 
     fn known(&mut self, stage: Stage, tag: Tag, addr: u64, levels: u8) -> Option<Position> {
@@ -350,31 +354,6 @@ impl<O: Observer> Walk<'_, '_, O> {
             cache.insert(structure_key(tag, addr, position.level), position);
         }
     }
-
-    #[inline]
-    fn reserved_second(&self, level: u8, leaf: bool) -> u64 {
-        let word = match (leaf, level) {
-            (false, _) => SsTableEntry::RSVD | SsTableEntry(0).with_PS(true).0,
-            (true, 1) => SsPage4K::RSVD,
-            (true, 2) => SsPage2M::RSVD,
-            (true, _) => SsPage1G::RSVD,
-        };
-        let snoop = if leaf && !self.bounds.snoop { SsPage4K(0).with_SNP(true).0 } else { 0 };
-        let transient = if leaf { SsPage4K(0).with_TM(true).0 } else { 0 };
-        word | snoop | transient | above(self.bounds.haw)
-    }
-
-    #[inline]
-    fn reserved_first(&self, level: u8, leaf: bool, nxe: bool, nested: bool) -> u64 {
-        let word = match (leaf, level) {
-            (false, _) => FsTableEntry::RSVD | FsTableEntry(0).with_PS(true).0,
-            (true, 1) => FsPage4K::RSVD,
-            (true, 2) => FsPage2M::RSVD,
-            (true, _) => FsPage1G::RSVD,
-        };
-        let execute = if nxe { 0 } else { FsPage4K(0).with_XD(true).0 };
-        word | execute | above(if nested { 52 } else { self.bounds.haw })
-    }
 }
 
 /// Which stage a paging-structure cache is of.
@@ -393,11 +372,6 @@ impl Stage {
     }
 }
 
-/// Whether a cached right covers an access of the unit's own.
-fn allows(rights: Rights, access: Access) -> bool {
-    if access.write { rights.write } else { rights.read }
-}
-
 /// A table of a level serves all addresses that an entry one level up covers.
 fn structure_key(tag: Tag, addr: u64, level: u8) -> PageKey {
     PageKey::new(tag, addr, level + 1)
@@ -413,33 +387,8 @@ fn leaf_of(raw: u64, addr: u64, level: u8, rights: Rights) -> Leaf {
     Leaf { addr: base | addr & offset, level, rights }
 }
 
-/// Address bits of an entry at and above a width.
-fn above(width: u32) -> u64 {
-    0x000F_FFFF_FFFF_F000 & !((1u64 << width) - 1)
-}
-
 fn is_canonical(addr: u64, levels: u8) -> bool {
     let sign = shift_of(levels + 1) - 1;
     let top = addr as i64 >> sign;
     top == 0 || top == -1
-}
-
-/// A privileged write to a page without R/W passes when WPE is clear.
-fn supervisor_may_write(stage: &FirstStage, access: Access) -> bool {
-    access.write && access.privileged && !stage.wpe
-}
-
-/// The rules of first-stage access rights (VT-d 3.6.1).
-fn check_first(stage: &FirstStage, rights: Rights, access: Access) -> Result<(), FaultReason> {
-    if rights.supervisor && !access.privileged {
-        return Err(FaultReason::SGN_2);
-    }
-    if access.write && !rights.write && !supervisor_may_write(stage, access) {
-        return Err(FaultReason::SGN_6);
-    }
-    let user_page = !rights.supervisor;
-    if access.execute && (!rights.execute || (access.privileged && stage.smep && user_page)) {
-        return Err(FaultReason::SGN_3);
-    }
-    Ok(())
 }

@@ -7,9 +7,10 @@ use siov_spec::vtd::{
     PasidCacheGranularity, PasidIotlbGranularity, PcInvDsc, unit, unit::Reg,
 };
 
+use crate::events::INVALIDATION_EVENT;
 use crate::invalidate::Pages;
 use crate::types::{Did, Pasid, Rid};
-use crate::unit::{DeviceInvalidation, INVALIDATION_EVENT, Outbound, Unit};
+use crate::unit::{DeviceInvalidation, Outbound, Unit};
 
 /// Where the queue stands with devices that have not answered yet.
 #[derive(Clone, Debug, Default)]
@@ -71,18 +72,19 @@ impl Unit {
             if at == end {
                 return;
             }
-            if end >= size {
+            // Only an IQA that changed under the queue leads the head astray.
+            if end >= size || at >= size {
                 return self.queue_error(IqError::INVALID_TAIL);
             }
-            if end % step != 0 {
+            if end % step != 0 || at % step != 0 {
                 return self.queue_error(IqError::TAIL_NOT_ALIGNED);
             }
             if self.is_scalable() && step == 16 {
                 return self.queue_error(IqError::INVALID_WIDTH);
             }
             let mut raw = [0; 4];
-            let base = Hpa((address.IQA() << 12) + at);
-            if !fetch(view, base, &mut raw, step) {
+            let place = Hpa(address.IQA() << 12).checked_add(at);
+            if !place.is_some_and(|place| fetch(view, place, &mut raw, step)) {
                 return self.queue_error(IqError::FETCH_ERROR);
             }
             match self.execute(view, raw) {
@@ -96,16 +98,15 @@ impl Unit {
         }
     }
 
-    /// A device has answered an Invalidate Request; an answer that nobody waits for is an error (ICE).
+    /// A device has answered an Invalidate Request; an answer that nobody waits for is an error (ICE), which
+    /// does not hold the queue up (VT-d 6.5.2.11).
     pub fn invalidation_done(&mut self, view: &HostView<'_>, rid: Rid, itag: u8) {
         let before = self.queue.waiting.len();
         self.queue.waiting.retain(|waiting| *waiting != (itag, rid));
         if self.queue.waiting.len() == before {
-            let status = unit::FSTS(self.regs.get(Reg::FSTS, 0) as u32).with_ICE(true);
             let record = unit::IQERCD(self.regs.get(Reg::IQERCD, 0)).with_ICESID(rid.0);
-            self.regs.set(Reg::FSTS, 0, status.0.into());
             self.regs.set(Reg::IQERCD, 0, record.0);
-            self.raise_fault_event();
+            self.set_fault_status(unit::FSTS(0).with_ICE(true));
             return;
         }
         self.drain(view);
@@ -115,25 +116,20 @@ impl Unit {
     pub fn invalidation_timeout(&mut self) {
         let Some((_, rid)) = self.queue.waiting.first().copied() else { return };
         self.queue.waiting.clear();
-        let status = unit::FSTS(self.regs.get(Reg::FSTS, 0) as u32).with_ITE(true);
         let record = unit::IQERCD(self.regs.get(Reg::IQERCD, 0)).with_ITESID(rid.0);
-        self.regs.set(Reg::FSTS, 0, status.0.into());
         self.regs.set(Reg::IQERCD, 0, record.0);
-        self.raise_fault_event();
+        self.set_fault_status(unit::FSTS(0).with_ITE(true));
     }
 
     fn may_fetch(&self) -> bool {
         let status = unit::FSTS(self.regs.get(Reg::FSTS, 0) as u32);
-        unit::GSTS(self.regs.get(Reg::GSTS, 0) as u32).QIES()
-            && !(status.IQE() || status.ITE() || status.ICE())
+        unit::GSTS(self.regs.get(Reg::GSTS, 0) as u32).QIES() && !(status.IQE() || status.ITE())
     }
 
     fn queue_error(&mut self, error: IqError) {
-        let status = unit::FSTS(self.regs.get(Reg::FSTS, 0) as u32).with_IQE(true);
         let record = unit::IQERCD(self.regs.get(Reg::IQERCD, 0)).with_IQEI(error as u8);
-        self.regs.set(Reg::FSTS, 0, status.0.into());
         self.regs.set(Reg::IQERCD, 0, record.0);
-        self.raise_fault_event();
+        self.set_fault_status(unit::FSTS(0).with_IQE(true));
     }
 
     fn execute(&mut self, view: &HostView<'_>, raw: [u64; 4]) -> Outcome {
@@ -322,7 +318,8 @@ fn device_range(page: u64, s: bool) -> (u64, u64) {
     if !s {
         return (page << 12, 4096);
     }
-    let ones = page.trailing_ones().min(51);
-    let size = 1u64 << (13 + ones);
-    (page << 12 & !(size - 1), size)
+    match 1u64.checked_shl(13 + page.trailing_ones()) {
+        Some(size) => (page << 12 & !(size - 1), size),
+        None => (0, u64::MAX),
+    }
 }

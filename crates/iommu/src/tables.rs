@@ -124,12 +124,14 @@ impl<O: Observer> Walk<'_, '_, O> {
         if !entry.P() {
             return Err((FaultReason::LCT_2, silent));
         }
-        if self.reserved(&raw, &ContextEntry::RSVD, 0) {
+        let tt = TT::from_raw(entry.TT().into());
+        let root = if tt == Some(TT::PASS_THROUGH) { 0 } else { entry.SSPTPTR() << 12 };
+        if self.reserved(&raw, &ContextEntry::RSVD, root) {
             return Err((FaultReason::LCT_3, silent));
         }
         let invalid = (FaultReason::LCT_4, silent);
         let did = Did(entry.DID());
-        let tt = TT::from_raw(entry.TT().into()).ok_or(invalid)?;
+        let tt = tt.ok_or(invalid)?;
         let next = if tt == TT::PASS_THROUGH {
             if !supports.pass_through {
                 return Err(invalid);
@@ -137,8 +139,7 @@ impl<O: Observer> Walk<'_, '_, O> {
             Next::PassThrough(did)
         } else {
             let levels = levels_of(entry.AW(), supports).ok_or(invalid)?;
-            let root = entry.SSPTPTR() << 12;
-            if self.too_high(root) || (tt == TT::DEVICE_TLB && !supports.device_tlb) {
+            if tt == TT::DEVICE_TLB && !supports.device_tlb {
                 return Err(invalid);
             }
             Next::Second(SecondStage {
@@ -238,11 +239,11 @@ impl<O: Observer> Walk<'_, '_, O> {
         if !info.P() {
             return Err((FaultReason::SPT_2, silent));
         }
-        if self.reserved(&raw, &PasidTableEntry::RSVD, 0) {
+        if self.reserved(&raw, &PasidTableEntry::RSVD, host_pointers(&info)) {
             return Err((FaultReason::SPT_3, silent));
         }
         let invalid = (FaultReason::SPT_4, silent);
-        let stages = self.stages(&info, pasid, supports).ok_or(invalid)?;
+        let stages = Self::stages(&info, pasid, supports).ok_or(invalid)?;
         Ok(PasidInfo {
             fpd: silent,
             did: Did(info.DID()),
@@ -253,14 +254,12 @@ impl<O: Observer> Walk<'_, '_, O> {
     }
 
     /// What a PASID table entry asks for; `None` when the unit can't do it.
-    fn stages(&self, entry: &PasidTableEntry, pasid: Pasid, supports: &Supports) -> Option<Stages> {
+    fn stages(entry: &PasidTableEntry, pasid: Pasid, supports: &Supports) -> Option<Stages> {
         let did = Did(entry.DID());
         let second = || {
-            let root = entry.SSPTPTR() << 12;
-            let known = !self.too_high(root) && (supports.ssad || !entry.SSADE());
             let levels = levels_of(entry.AW(), supports)?;
-            known.then_some(SecondStage {
-                root,
+            (supports.ssad || !entry.SSADE()).then_some(SecondStage {
+                root: entry.SSPTPTR() << 12,
                 levels,
                 did,
                 ad: entry.SSADE(),
@@ -268,17 +267,14 @@ impl<O: Observer> Walk<'_, '_, O> {
                 scalable: true,
             })
         };
-        let first = |nested: bool| {
+        let first = || {
             let levels = match FSPM::from_raw(entry.FSPM().into())? {
                 FSPM::LEVELS_4 => 4,
                 FSPM::LEVELS_5 if supports.five_level => 5,
                 FSPM::LEVELS_5 => return None,
             };
-            let root = entry.FSPTPTR() << 12;
-            let known =
-                (nested || !self.too_high(root)) && (supports.extended_accessed || !entry.EAFE());
-            known.then_some(FirstStage {
-                root,
+            (supports.extended_accessed || !entry.EAFE()).then_some(FirstStage {
+                root: entry.FSPTPTR() << 12,
                 levels,
                 did,
                 pasid,
@@ -289,9 +285,9 @@ impl<O: Observer> Walk<'_, '_, O> {
             })
         };
         match PGTT::from_raw(entry.PGTT().into())? {
-            PGTT::FIRST_STAGE => Some(Stages::First(first(false)?)),
+            PGTT::FIRST_STAGE => Some(Stages::First(first()?)),
             PGTT::SECOND_STAGE => Some(Stages::Second(second()?)),
-            PGTT::NESTED if supports.nested => Some(Stages::Nested(first(true)?, second()?)),
+            PGTT::NESTED if supports.nested => Some(Stages::Nested(first()?, second()?)),
             PGTT::PASS_THROUGH if supports.pass_through => Some(Stages::PassThrough),
             PGTT::NESTED | PGTT::PASS_THROUGH => None,
         }
@@ -332,6 +328,18 @@ impl<O: Observer> Walk<'_, '_, O> {
     fn too_high(&self, pointer: u64) -> bool {
         pointer >> self.bounds.haw != 0
     }
+}
+
+/// The bits of all host addresses that a PASID table entry makes use of.
+///
+/// A nested first stage is at a guest-physical address, which the second stage bounds.
+fn host_pointers(entry: &PasidTableEntry) -> u64 {
+    let pointer = match PGTT::from_raw(entry.PGTT().into()) {
+        Some(PGTT::FIRST_STAGE) => entry.FSPTPTR(),
+        Some(PGTT::SECOND_STAGE | PGTT::NESTED) => entry.SSPTPTR(),
+        Some(PGTT::PASS_THROUGH) | None => 0,
+    };
+    pointer << 12
 }
 
 /// Levels of a second stage by its AW field, if the unit has them.

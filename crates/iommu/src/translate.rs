@@ -8,11 +8,11 @@ use crate::counters::{Event, Subject};
 use crate::observe::{CacheName, Observer};
 use crate::paging::{Leaf, Walk};
 use crate::tables::{ContextInfo, Directory, Next, PasidInfo, Refusal, Stages};
-use crate::types::{Access, Did, Fault, Pasid, Request, Rights, Translation};
+use crate::types::{Access, Did, Fault, Pasid, Request, RequestKind, Rights, Translation};
 use crate::unit::{Mode, Unit};
 
 /// Where interrupt messages go: no memory is there (VT-d 3.14).
-const INTERRUPT_RANGE: std::ops::RangeInclusive<u64> = 0xFEE0_0000..=0xFEEF_FFFF;
+pub(crate) const INTERRUPT_RANGE: std::ops::RangeInclusive<u64> = 0xFEE0_0000..=0xFEEF_FFFF;
 
 /// What stands between a request and memory, once the tables are known.
 #[derive(Clone, Copy)]
@@ -20,6 +20,8 @@ pub(crate) struct Path {
     pub stages: Stages,
     pub tag: Tag,
     pub fpd: bool,
+    /// What the request counts as.
+    pub access: Access,
 }
 
 impl Unit {
@@ -52,7 +54,8 @@ impl Unit {
         let translated = self.look_up(view, request, observer);
         translated.map_err(|(reason, silent)| {
             let Request { rid, pasid, addr, access } = *request;
-            let fault = Fault { reason, rid, pasid, addr, access, silent };
+            let kind = RequestKind::Untranslated;
+            let fault = Fault { reason, kind, rid, pasid, addr, access, silent };
             self.report(&fault);
             fault
         })
@@ -66,17 +69,21 @@ impl Unit {
         if self.mode != Mode::Scalable {
             return None;
         }
-        let access = self.effective_access(request);
         let Next::Directory(directory) = &self.caches.context.get(&request.rid)?.next else {
             return None;
         };
-        let (pasid, privileged) = match request.pasid {
-            Some(pasid) if directory.pasid_enabled => (pasid, access.privileged),
+        let pasid = match request.pasid {
+            Some(_) if INTERRUPT_RANGE.contains(&request.addr.0) => return None,
+            Some(pasid) if directory.pasid_enabled => pasid,
             Some(_) => return None,
-            None => (directory.rid_pasid, directory.rid_privileged),
+            None => directory.rid_pasid,
         };
+        if pasid.0 >= directory.pasids {
+            return None;
+        }
+        let access = effective_access(request, directory.rid_privileged);
         let info = self.caches.pasid.get(&PasidKey { rid: request.rid, pasid })?;
-        let admitted = (!access.execute || info.execute) && (!privileged || info.supervisor);
+        let admitted = (!access.execute || info.execute) && (!access.privileged || info.supervisor);
         let tagged = match info.stages {
             Stages::First(_) | Stages::Nested(..) => Some(pasid),
             Stages::Second(_) => None,
@@ -87,13 +94,15 @@ impl Unit {
         if !admitted || !covers(&entry, access) {
             return None;
         }
-        for event in [Event::ContextLookup, Event::ContextHit, Event::PasidLookup, Event::PasidHit]
-        {
-            self.counters.count(event);
-        }
+        self.counters.count_all([
+            Event::ContextLookup,
+            Event::ContextHit,
+            Event::PasidLookup,
+            Event::PasidHit,
+        ]);
+        // From here on the domain is known, for filters that ask for it.
         self.counters.subject.domain = Some(tag.did);
-        self.counters.count(Event::IotlbLookup);
-        self.counters.count(Event::IotlbHit);
+        self.counters.count_all([Event::IotlbLookup, Event::IotlbHit]);
         let hpa = Hpa(entry.base | request.addr.0 & (page - 1));
         Some(Translation { hpa, page, rights: entry.rights })
     }
@@ -110,7 +119,7 @@ impl Unit {
         }
         let path = self.path(view, request, observer)?;
         self.counters.subject.domain = Some(path.tag.did);
-        let access = self.effective_access(request);
+        let access = path.access;
         let refused = |reason| (reason, path.fpd);
         if let Stages::PassThrough = path.stages {
             return self.pass_through(addr).map_err(refused);
@@ -124,12 +133,16 @@ impl Unit {
             return Ok(Translation { hpa, page, rights: entry.rights });
         }
         let (leaf, nested) = self.walk(view, &path, addr, access, observer).map_err(refused)?;
-        let page = 1u64 << shift_of(leaf.level);
         if INTERRUPT_RANGE.contains(&leaf.addr) {
             return Err(refused(self.interrupt_range()));
         }
+        // Of a page that has the interrupt range in it, only the part that was asked for is known to be memory.
+        let page = 1u64 << shift_of(leaf.level);
+        let split = touches_interrupt_range(leaf.addr, page) || touches_interrupt_range(addr, page);
+        let level = if split { 1 } else { leaf.level };
+        let page = 1u64 << shift_of(level);
         let entry = IotlbEntry { base: leaf.addr & !(page - 1), rights: leaf.rights, nested };
-        self.caches.keep(path.tag, addr, leaf.level, entry);
+        self.caches.keep(path.tag, addr, level, entry);
         Ok(Translation { hpa: Hpa(leaf.addr), page, rights: leaf.rights })
     }
 
@@ -147,7 +160,7 @@ impl Unit {
                     return Err((FaultReason::RTA_2, false));
                 }
                 let context = self.walker(view, observer).context(root, request.rid, &supports)?;
-                Ok(legacy_path(&context))
+                Ok(legacy_path(&context, effective_access(request, false)))
             }
             Mode::Scalable => {
                 let mut walker = self.walker(view, observer);
@@ -179,17 +192,14 @@ impl Unit {
         if pasid.0 >= directory.pasids {
             return refused(beyond);
         }
-        let info = self.pasid_info(view, request, directory, pasid, observer)?;
+        let info = self.pasid_info(view, request, directory, pasid, observer);
+        let info = info.map_err(|(reason, silent)| (reason, silent || context.fpd))?;
         let silent = context.fpd || info.fpd;
-        let access = self.effective_access(request);
+        let access = effective_access(request, directory.rid_privileged);
         if access.execute && !info.execute {
             return Err((FaultReason::SPT_5, silent));
         }
-        let privileged = match request.pasid {
-            Some(_) => access.privileged,
-            None => directory.rid_privileged,
-        };
-        if privileged && !info.supervisor {
+        if access.privileged && !info.supervisor {
             return Err((FaultReason::SPT_6, silent));
         }
         if request.pasid.is_some() && INTERRUPT_RANGE.contains(&request.addr.0) {
@@ -197,7 +207,7 @@ impl Unit {
         }
         let tagged = matches!(info.stages, Stages::First(_) | Stages::Nested(..));
         let tag = Tag { did: info.did, pasid: tagged.then_some(pasid) };
-        Ok(Path { stages: info.stages, tag, fpd: silent })
+        Ok(Path { stages: info.stages, tag, fpd: silent, access })
     }
 
     fn pasid_info<O: Observer>(
@@ -258,18 +268,10 @@ impl Unit {
         Ok(whole_page(addr, Rights::ALL))
     }
 
-    fn interrupt_range(&self) -> FaultReason {
+    pub(crate) fn interrupt_range(&self) -> FaultReason {
         match self.mode {
             Mode::Legacy => FaultReason::LGN_4,
             _ => FaultReason::SGN_8,
-        }
-    }
-
-    /// Execute and privilege count in requests with PASID only (PCIe 6.20.2.4).
-    fn effective_access(&self, request: &Request) -> Access {
-        match request.pasid {
-            Some(_) => request.access,
-            None => Access { write: request.access.write, ..Access::READ },
         }
     }
 
@@ -284,41 +286,32 @@ impl Unit {
             counters: &mut self.counters,
             observer,
             bounds: self.bounds,
+            near: None,
         }
     }
 }
 
-fn legacy_path(context: &ContextInfo) -> Path {
+/// Requests without PASID don't ask to execute (PCIe 6.20.2.4); they have the privilege of RID_PRIV.
+fn effective_access(request: &Request, rid_privileged: bool) -> Access {
+    match request.pasid {
+        Some(_) => request.access,
+        None => Access { write: request.access.write, execute: false, privileged: rid_privileged },
+    }
+}
+
+/// Whether any of the page that holds an address is in the interrupt range.
+fn touches_interrupt_range(addr: u64, page: u64) -> bool {
+    let first = addr & !(page - 1);
+    first <= *INTERRUPT_RANGE.end() && first + (page - 1) >= *INTERRUPT_RANGE.start()
+}
+
+fn legacy_path(context: &ContextInfo, access: Access) -> Path {
     let (stages, did) = match context.next {
         Next::Second(stage) => (Stages::Second(stage), stage.did),
         Next::PassThrough(did) => (Stages::PassThrough, did),
         Next::Directory(_) => (Stages::PassThrough, Did(0)),
     };
-    Path { stages, tag: Tag { did, pasid: None }, fpd: context.fpd }
-}
-
-/// Whether a cached translation is enough; where it is not, the walk says what is wrong, or marks pages.
-fn covers(entry: &IotlbEntry, access: Access) -> bool {
-    let rights = entry.rights;
-    let allowed = if access.write { rights.write } else { rights.read };
-    // SMEP is known only to the walk.
-    let may_execute = rights.execute && (!access.privileged || rights.supervisor);
-    allowed && (access.privileged || !rights.supervisor) && (!access.execute || may_execute)
-}
-
-/// The smaller page of the two, and what both allow.
-fn combined(guest: Leaf, host: Leaf) -> Leaf {
-    Leaf {
-        addr: host.addr,
-        level: guest.level.min(host.level),
-        rights: Rights {
-            read: guest.rights.read && host.rights.read,
-            write: guest.rights.write && host.rights.write,
-            execute: guest.rights.execute && host.rights.execute,
-            snoop: host.rights.snoop,
-            ..guest.rights
-        },
-    }
+    Path { stages, tag: Tag { did, pasid: None }, fpd: context.fpd, access }
 }
 
 fn whole_page(addr: u64, rights: Rights) -> Translation {

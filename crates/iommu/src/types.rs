@@ -111,11 +111,29 @@ impl Rights {
     };
 }
 
+/// What kind of request a fault is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RequestKind {
+    /// A memory request with an address to translate.
+    #[default]
+    Untranslated,
+    /// A Translation Request of a device TLB.
+    TranslationRequest,
+    /// A memory request with an address out of a device TLB.
+    Translated,
+    /// A Page Request Message.
+    PageRequest,
+    /// An interrupt request.
+    Interrupt,
+}
+
 /// A request that was not translated, as the specification reports it (VT-d 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Why.
     pub reason: FaultReason,
+    /// What was asked.
+    pub kind: RequestKind,
     /// Who asked.
     pub rid: Rid,
     /// In which address space, if the request said so.

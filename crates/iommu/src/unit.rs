@@ -3,53 +3,18 @@
 use std::sync::Arc;
 
 use siov_mem::{HostMemory, HostView};
-use siov_spec::vtd::{FaultRecordHi, TTM, unit, unit::Reg};
+use siov_spec::vtd::{TTM, unit, unit::Reg};
 use siov_spec::{Change, Layout, RegFile, Write};
 
-use crate::caches::{Caches, Geometries};
+use crate::bounds::Bounds;
+use crate::caches::Caches;
+use crate::config::{Config, capabilities, extended_capabilities};
 use crate::counters::Counters;
-use crate::fault::record;
+use crate::events::{FAULT_EVENT, INVALIDATION_EVENT, PAGE_EVENT};
 use crate::interrupt::InterruptTable;
-use crate::paging::Bounds;
 use crate::queue::Queue;
 use crate::tables::Supports;
-use crate::types::{Fault, Rid};
-
-/// What a unit can do, and how large its caches are.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// Bits of a host physical address, 39 to 52.
-    pub haw: u32,
-    /// Levels of second stages, bit n for n + 2 (CAP.SAGAW).
-    pub sagaw: u8,
-    /// 5-level first stages.
-    pub five_level: bool,
-    /// Scalable mode.
-    pub scalable: bool,
-    /// Nested translation.
-    pub nested: bool,
-    /// Devices may have TLBs and ask for pages.
-    pub device_tlb: bool,
-    /// Whether the caches may keep entries that are not present (CAP.CM).
-    pub caching_mode: bool,
-    /// Geometry of the caches.
-    pub caches: Geometries,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            haw: 46,
-            sagaw: 0b1110,
-            five_level: true,
-            scalable: true,
-            nested: true,
-            device_tlb: true,
-            caching_mode: false,
-            caches: Geometries::default(),
-        }
-    }
-}
+use crate::types::{Pasid, Rid};
 
 /// How requests are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +45,7 @@ pub enum Outbound {
         /// The device.
         rid: Rid,
         /// The PASID, if the request had one.
-        pasid: Option<crate::types::Pasid>,
+        pasid: Option<Pasid>,
         /// Page Request Group Index.
         prgi: u16,
         /// Response Code.
@@ -94,12 +59,12 @@ pub struct DeviceInvalidation {
     /// The device.
     pub rid: Rid,
     /// Of this PASID only.
-    pub pasid: Option<crate::types::Pasid>,
+    pub pasid: Option<Pasid>,
     /// Of all PASIDs.
     pub global: bool,
     /// First address.
     pub addr: u64,
-    /// Bytes, a power of two.
+    /// Bytes, a power of two; `u64::MAX` for every address.
     pub size: u64,
     /// Which invalidation the answer is to.
     pub itag: u8,
@@ -120,6 +85,8 @@ pub struct Unit {
     pub(crate) queue: Queue,
     pub(crate) interrupts: InterruptTable,
     pub(crate) outbound: Vec<Outbound>,
+    /// The fault recording register for the next fault.
+    pub(crate) next_record: u32,
 }
 
 /// How much may wait to be sent: enough for every descriptor of the longest queue.
@@ -148,15 +115,11 @@ impl Unit {
                 device_tlb: config.device_tlb,
                 extended_accessed: true,
             },
-            bounds: Bounds {
-                haw: config.haw.clamp(39, 52),
-                first_page_level: 3,
-                second_page_level: 3,
-                snoop: true,
-            },
+            bounds: Bounds::new(config.haw, config.device_tlb),
             queue: Queue::default(),
             interrupts: InterruptTable::new(config.caches.interrupt),
             outbound: vec![],
+            next_record: 0,
         }
     }
 
@@ -201,12 +164,17 @@ impl Unit {
             Some(Reg::IOTLB) => self.iotlb_command(),
             Some(Reg::IQT) => self.drain(view),
             Some(Reg::FSTS) => {
+                self.fault_status_cleared();
                 let cleared = unit::FSTS(change.old as u32 & change.written as u32);
-                if cleared.IQE() || cleared.ITE() || cleared.ICE() {
+                if cleared.IQE() || cleared.ITE() {
                     self.drain(view);
                 }
             }
             Some(Reg::FRCD_HI) => self.update_pending_fault(),
+            Some(Reg::ICS) if !unit::ICS(change.new as u32).IWC() => {
+                self.serviced(&INVALIDATION_EVENT);
+            }
+            Some(Reg::PRS) if change.new == 0 => self.serviced(&PAGE_EVENT),
             Some(Reg::FECTL) => self.unmask(&FAULT_EVENT),
             Some(Reg::IECTL) => self.unmask(&INVALIDATION_EVENT),
             Some(Reg::PECTL) => self.unmask(&PAGE_EVENT),
@@ -245,7 +213,9 @@ impl Unit {
     fn latch_root(&mut self) {
         let rtaddr = unit::RTADDR(self.regs.get(Reg::RTADDR, 0));
         self.root = rtaddr.RTA() << 12;
+        let too_high = self.root >> self.bounds.haw != 0;
         self.latched = match TTM::from_raw(rtaddr.TTM().into()) {
+            _ if too_high => Mode::Invalid,
             Some(TTM::LEGACY) => Mode::Legacy,
             Some(TTM::SCALABLE) if self.ecap().SMTS() => Mode::Scalable,
             Some(TTM::ABORT_DMA) => Mode::Abort,
@@ -262,153 +232,10 @@ impl Unit {
         self.latched == Mode::Scalable
     }
 
-    /// Records a fault, unless a table entry forbids it (VT-d 7.2).
-    pub(crate) fn report(&mut self, fault: &Fault) {
-        if fault.silent && fault.reason.is_qualified() {
-            return;
-        }
-        let status = unit::FSTS(self.regs.get(Reg::FSTS, 0) as u32);
-        if status.PFO() {
-            return;
-        }
-        let free =
-            (0..self.fault_records()).find(|n| !FaultRecordHi(self.regs.get(Reg::FRCD_HI, *n)).F());
-        let Some(index) = free else {
-            self.regs.set(Reg::FSTS, 0, status.with_PFO(true).0.into());
-            return;
-        };
-        let (low, high) = record(fault);
-        self.regs.set(Reg::FRCD_LO, index, low);
-        self.regs.set(Reg::FRCD_HI, index, high);
-        if !status.PPF() {
-            let status = status.with_PPF(true).with_FRI(index as u8);
-            self.regs.set(Reg::FSTS, 0, status.0.into());
-            self.raise(&FAULT_EVENT);
-        }
-    }
-
-    fn fault_records(&self) -> u32 {
-        self.regs.layout().elements(Reg::FRCD_HI.into())
-    }
-
-    /// PPF is the OR of all records' F bits.
-    fn update_pending_fault(&mut self) {
-        let first =
-            (0..self.fault_records()).find(|n| FaultRecordHi(self.regs.get(Reg::FRCD_HI, *n)).F());
-        let status = unit::FSTS(self.regs.get(Reg::FSTS, 0) as u32).with_PPF(first.is_some());
-        let status = first.map_or(status, |index| status.with_FRI(index as u8));
-        self.regs.set(Reg::FSTS, 0, status.0.into());
-    }
-
-    /// Sends an event's interrupt, or leaves it pending while it is masked (VT-d 7.3).
-    pub(crate) fn raise(&mut self, event: &EventRegisters) {
-        let control = unit::FECTL(self.regs.get(event.control, 0) as u32);
-        if control.IM() {
-            self.regs.set(event.control, 0, control.with_IP(true).0.into());
-            return;
-        }
-        let low = self.regs.get(event.address, 0);
-        let high = self.regs.get(event.upper, 0);
-        let data = self.regs.get(event.data, 0) as u32;
-        self.send(Outbound::Message { address: high << 32 | low, data });
-    }
-
-    /// An event that waited for its mask to go is sent.
-    fn unmask(&mut self, event: &EventRegisters) {
-        let control = unit::FECTL(self.regs.get(event.control, 0) as u32);
-        if control.IP() && !control.IM() {
-            self.regs.set(event.control, 0, control.with_IP(false).0.into());
-            self.raise(event);
-        }
-    }
-
     /// Queues something to send; what nobody ever takes does not grow without limit.
     pub(crate) fn send(&mut self, what: Outbound) {
         if self.outbound.len() < MAX_OUTBOUND {
             self.outbound.push(what);
         }
     }
-}
-
-/// The registers of one of the unit's own interrupts.
-pub(crate) struct EventRegisters {
-    control: Reg,
-    data: Reg,
-    address: Reg,
-    upper: Reg,
-}
-
-const FAULT_EVENT: EventRegisters = EventRegisters {
-    control: Reg::FECTL,
-    data: Reg::FEDATA,
-    address: Reg::FEADDR,
-    upper: Reg::FEUADDR,
-};
-
-impl Unit {
-    /// The invalidation queue's errors raise the fault event too (VT-d 7.3).
-    pub(crate) fn raise_fault_event(&mut self) {
-        self.raise(&FAULT_EVENT);
-    }
-}
-
-pub(crate) const INVALIDATION_EVENT: EventRegisters = EventRegisters {
-    control: Reg::IECTL,
-    data: Reg::IEDATA,
-    address: Reg::IEADDR,
-    upper: Reg::IEUADDR,
-};
-
-pub(crate) const PAGE_EVENT: EventRegisters = EventRegisters {
-    control: Reg::PECTL,
-    data: Reg::PEDATA,
-    address: Reg::PEADDR,
-    upper: Reg::PEUADDR,
-};
-
-fn capabilities(config: &Config) -> unit::CAP {
-    unit::CAP(unit::CAP::RESET)
-        .with_ND(6) // 64 Ki domains
-        .with_CM(config.caching_mode)
-        .with_SAGAW(config.sagaw)
-        .with_MGAW(if config.sagaw & 0b1000 != 0 { 56 } else { 47 })
-        .with_SSLPS(0b11)
-        .with_PSI(true)
-        .with_MAMV(63)
-        .with_DWD(true)
-        .with_DRD(true)
-        .with_FS1GP(true)
-        .with_PI(true)
-        .with_FS5LP(config.five_level)
-        .with_ESIRTPS(true)
-        .with_ESRTPS(true)
-}
-
-fn extended_capabilities(config: &Config) -> unit::ECAP {
-    let scalable = config.scalable;
-    unit::ECAP(unit::ECAP::RESET)
-        .with_C(true)
-        .with_QI(true)
-        .with_DT(config.device_tlb)
-        .with_IR(true)
-        .with_EIM(true)
-        .with_PT(true)
-        .with_SC(true)
-        .with_MHMV(15)
-        .with_NEST(scalable && config.nested)
-        .with_PRS(scalable && config.device_tlb)
-        .with_ERS(scalable)
-        .with_SRS(scalable)
-        .with_EAFS(scalable)
-        .with_PSS(if scalable { 19 } else { 0 })
-        .with_PASID(scalable)
-        .with_PDS(scalable && config.device_tlb)
-        .with_SMTS(scalable)
-        .with_SSADS(scalable)
-        .with_SSTS(scalable)
-        .with_FSTS(scalable)
-        .with_SMPWCS(scalable)
-        .with_RPS(scalable)
-        .with_RPRIVS(scalable)
-        .with_ADMS(true)
 }
