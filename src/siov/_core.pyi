@@ -147,3 +147,65 @@ class RemappingUnit:
     @property
     def cached(self) -> list[tuple[str, int]]:
         """How many entries the context-cache, the PASID-cache and the IOTLB hold."""
+
+class CpuCore:
+    """A logical processor in 64-bit mode, as far as translation goes (the crate siov-mmu).
+
+    Control registers and fields of the VMCS are raw values of the words in `siov.spec.ept`. Without `caches`
+    every access walks from the root; `maxphyaddr` is 36 to 52. Outside of a guest no paging is set up.
+    """
+
+    def __init__(
+        self, memory: HostMemory, *, maxphyaddr: int = 46, execute_only: bool = True, caches: bool = True
+    ) -> None: ...
+    def set_guest(
+        self,
+        *,
+        cr0: int | None = None,
+        cr3: int | None = None,
+        cr4: int | None = None,
+        efer: int | None = None,
+    ) -> None:
+        """Set the guest-state area, what is given of it; `ValueError` while the guest runs."""
+    def mov_to_cr3(self, value: int) -> None:
+        """MOV to CR3 by whoever runs; bit 63 keeps what is cached. `ValueError` for a `#GP(0)`."""
+    def vm_entry(
+        self,
+        *,
+        eptp: int | None = None,
+        vpid: int | None = None,
+        pml: int | None = None,
+        pml_index: int = 511,
+    ) -> None:
+        """Enter the guest, with EPT, a VPID and a page-modification log; `ValueError` when that fails."""
+    def vm_exit(self) -> dict[str, Any] | None:
+        """Leave the guest: `cr3`, `pml_index` (None without PML), `logged` entries; None if none ran."""
+    def access(self, gva: int, access: str = "r", user: bool = False) -> dict[str, Any]:
+        """Do a read (r), a write (w) or a fetch (x): `hpa`, `page` (bytes) and `reads` of entries.
+
+        Or `fault`: "not-canonical", "page-fault" (`error_code`), "ept-violation" (`qualification`, `gpa`),
+        "ept-misconfiguration" (`gpa`) or "pml-full", with `exit_reason`, which is None for exceptions. The
+        exit itself is the caller's to make, with `vm_exit`.
+        """
+    def access_many(
+        self, gvas: list[int], access: str = "r", user: bool = False
+    ) -> tuple[int, dict[str, Any] | None]:
+        """Accesses in order, up to the first that faults: how many were done, and the fault."""
+    def explain(
+        self, gva: int, access: str = "r", user: bool = False
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Do an access, and tell each `step`, with the words of the crate's `Step` as keys.
+
+        tlb-hit, psc-hit, gpa, gpa-tlb-hit, hpa, entry, set, pml or restart.
+        """
+    def invlpg(self, gva: int) -> None:
+        """INVLPG."""
+    def invept(self, eptp: int | None = None) -> None:
+        """INVEPT: single-context, or global without an EPT pointer; `ValueError` for a VMfail."""
+    def invvpid(self, vpid: int | None = None, gva: int | None = None) -> None:
+        """INVVPID: an address, a context, or without a VPID all contexts; `ValueError` for a VMfail."""
+    @property
+    def counters(self) -> list[tuple[str, int]]:
+        """Every event's name and its count; those that begin with `flush_` are the causes of flushes."""
+    def inspect(self) -> dict[str, Any]:
+        """Whether a `guest` runs, the control registers of who runs, and lines `cached` by cache."""

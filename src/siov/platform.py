@@ -22,6 +22,7 @@ from siov.hw.vtd import RemappingUnit
 from siov.scenario import Scenario, load
 from siov.spaces import Space, add_space
 from siov.topology import build_topology
+from siov.vms import GuestVm, add_vm
 
 ECAM_BASE = 0xB000_0000
 MMIO32_BASE = 0xC000_0000
@@ -34,9 +35,10 @@ BUILT_IN = Path(__file__).parent / "scenarios" / "first.toml"
 
 @dataclass(slots=True)
 class Platform:
-    """A server: the machine's root complex, and the host that found its way through it."""
+    """A server: the machine's memory and root complex, and the host that found its way through it."""
 
     scenario: Scenario
+    dram: HostDram
     root_complex: RootComplex
     functions: dict[str, Function]
     core: DriverCore
@@ -45,6 +47,7 @@ class Platform:
     host_bridge: HostBridge | None = None
     iommu: IntelIommu | None = None
     spaces: list[Space] = field(default_factory=list)
+    vms: list[GuestVm] = field(default_factory=list)
     trace: list[TraceEvent] = field(default_factory=list)
 
     @property
@@ -60,14 +63,16 @@ class Platform:
     def enumerate(self) -> HostBridge:
         """Have the host find every function and give out buses and addresses."""
         self.host_bridge = pci_host_probe(self.root_complex, self.firmware, self.pci)
-        self._start_iommu()
+        memory = PhysMem(self.root_complex, KERNEL_END, self.scenario.machine.memory - KERNEL_END)
+        self._start_iommu(memory)
+        for vpid, spec in enumerate(self.scenario.vm, start=1):
+            self.vms.append(add_vm(memory, self.dram.core, spec, vpid))
         return self.host_bridge
 
-    def _start_iommu(self) -> None:
+    def _start_iommu(self, memory: PhysMem) -> None:
         """Have the host switch translation on and map what the scenario says."""
         if self.scenario.iommu is None or self.host_bridge is None:
             return
-        memory = PhysMem(self.root_complex, KERNEL_END, self.scenario.machine.memory - KERNEL_END)
         iommu = IntelIommu(memory, VTD_BASE, scalable=self.scenario.iommu.mode == "scalable")
         iommu.enable()
         self.iommu = iommu
@@ -86,11 +91,13 @@ class Platform:
             "hw": {
                 "pcie": self.root_complex.inspect(),
                 **{unit.name: unit.inspect() for unit in self.root_complex.units},
+                **{guest.core.name: guest.core.inspect() for guest in self.vms},
             },
             "host": {
                 "core": self.core.inspect(),
                 "irq": self.irqs.inspect(),
                 "iommu": self.iommu.inspect() if self.iommu else None,
+                "kvm": {guest.spec.name: guest.inspect() for guest in self.vms},
                 "pci": self.host_bridge.inspect() if self.host_bridge else None,
             },
         }
@@ -134,4 +141,4 @@ def build(scenario: Scenario | None = None) -> Platform:
     pci = PciSubsystem(core, "pci")
     pci.register()
     root_complex.on_interrupt = lambda message: irqs.deliver(message.address, message.data)
-    return Platform(scenario, root_complex, functions, core, irqs, pci, trace=trace)
+    return Platform(scenario, memory, root_complex, functions, core, irqs, pci, trace=trace)

@@ -13,6 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from siov.errors import ScenarioError
 
+VM_TABLES = 2 << 20  # bytes of a virtual machine's memory, from its address 0 on, for the guest's own tables
+
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -229,8 +231,34 @@ class SpaceSpec(Model):
         return self
 
 
+class VmSpec(Part):
+    """A virtual machine: `memory` bytes, of which its guest maps `size` at `gva` with pages of 4K.
+
+    `page` is the largest page of its EPT. The guest's own tables take the first 2 MiB of its memory.
+    """
+
+    memory: Size = Field(16 << 20, ge=4 << 20, le=512 << 20, multiple_of=2 << 20)
+    gva: Size = Field(1 << 30, ge=0, lt=1 << 47)
+    size: Size = Field(2 << 20, ge=4096, le=510 << 20)
+    page: Literal["4K", "2M"] = "2M"
+
+    @model_validator(mode="after")
+    def _fits(self) -> VmSpec:
+        if self.gva % 4096 or self.size % 4096:
+            raise ValueError("gva and size are whole pages of 4K")
+        if self.gva + self.size > 1 << 47:
+            raise ValueError(
+                f"{self.size:#x} bytes at {self.gva:#x} leave the lower half of 48-bit addresses"
+            )
+        if self.size > self.memory - VM_TABLES:
+            raise ValueError(
+                f"{self.name} maps {self.size} bytes, but has {self.memory - VM_TABLES} beside its tables"
+            )
+        return self
+
+
 class Scenario(Model):
-    """A server: the machine, what its root complex leads to, and what its host maps for functions."""
+    """A server: the machine, what its root complex leads to, what its host maps for functions, its VMs."""
 
     name: str = "unnamed"
     machine: Machine = Machine()
@@ -239,6 +267,7 @@ class Scenario(Model):
     function: tuple[FunctionSpec, ...] = ()
     iommu: IommuSpec | None = None
     space: tuple[SpaceSpec, ...] = ()
+    vm: tuple[VmSpec, ...] = ()
 
     def devices(self) -> dict[tuple[str | None, int], list[tuple[str, int]]]:
         """Name and function number of each part, by the port it is behind and its device number."""
@@ -284,7 +313,7 @@ class Scenario(Model):
     @model_validator(mode="after")
     def _names(self) -> Scenario:
         seen: set[str] = set()
-        parts: tuple[Part, ...] = (*self.root_port, *self.switch, *self.function)
+        parts: tuple[Part, ...] = (*self.root_port, *self.switch, *self.function, *self.vm)
         below = [f"{switch.name}.{n}" for switch in self.switch for n in range(switch.ports)]
         for name in [part.name for part in parts] + below:
             if name in seen:

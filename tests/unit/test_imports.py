@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, tuple[str, ...] | None] = {
     "siov.scenario": None,
     "siov.topology": None,
     "siov.spaces": None,
+    "siov.vms": None,
     "siov.platform": None,
     "siov.migration": None,
     "siov.observe": None,

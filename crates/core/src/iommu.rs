@@ -117,7 +117,9 @@ impl PyRemappingUnit {
     ) -> PyResult<Bound<'py, PyDict>> {
         let request = request(rid, pasid, addr, access)?;
         let view = self.memory.view();
-        result(py, &self.lock().translate(&view, &request))
+        // The lock is let go before Python objects are made: making them may run other threads.
+        let end = self.lock().translate(&view, &request);
+        result(py, &end)
     }
 
     #[pyo3(signature = (rid, pasid, addr, access = "r"))]
@@ -145,8 +147,9 @@ impl PyRemappingUnit {
         data: u32,
     ) -> PyResult<Bound<'py, PyDict>> {
         let view = self.memory.view();
+        let end = self.lock().remap(&view, Rid(rid), address, data);
         let dict = PyDict::new(py);
-        match self.lock().remap(&view, Rid(rid), address, data) {
+        match end {
             Err(fault) => return fault_dict(py, &fault),
             Ok(Interrupt::Remapped { destination, vector, delivery, logical, level }) => {
                 dict.set_item("destination", destination)?;

@@ -3,6 +3,7 @@
 mod bench;
 mod endpoint;
 mod iommu;
+mod mmu;
 mod regfile;
 
 use pyo3::prelude::*;
@@ -16,6 +17,8 @@ mod _core {
     use super::endpoint::{PyEndpoint, PyTestFunction};
     #[pymodule_export]
     use super::iommu::{PyHostMemory, PyRemappingUnit, bench_translate};
+    #[pymodule_export]
+    use super::mmu::PyCpuCore;
     #[pymodule_export]
     use super::regfile::PyRegFile;
 }

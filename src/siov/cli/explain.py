@@ -7,9 +7,14 @@ from pathlib import Path
 
 from siov._core import RemappingUnit
 from siov.errors import SiovError
+from siov.hw.cpu import Core
+from siov.observe import explain_cpu
 from siov.observe.explain import as_json, as_text
 from siov.platform import Platform, build
 from siov.scenario import load
+from siov.vms import GuestVm
+
+ACCESSES = {"r": "read", "w": "write", "x": "fetch"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,12 +29,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     dma.add_argument("--access", default="r", help="made of r, w, x (execute), p (privileged); default r")
     dma.add_argument("--warm", action="store_true", help="translate once before, so that caches know it")
     dma.add_argument("--json", action="store_true", help="for machines")
+    dma.set_defaults(explain=_dma)
+    summary = "an access of a guest through its own tables and EPT"
+    cpu = kinds.add_parser("cpu", help=summary, description=f"Explain {summary}; by default without caches.")
+    cpu.add_argument("scenario", nargs="?", type=Path, help="a TOML file (default: the built-in scenario)")
+    cpu.add_argument("--vm", metavar="NAME", help="which virtual machine; default the first")
+    cpu.add_argument("--gva", required=True, type=_number, help="the guest-virtual address")
+    cpu.add_argument("--access", choices=ACCESSES, default="r", help="r, w or x (fetch); default r")
+    cpu.add_argument("--supervisor", action="store_true", help="the guest's kernel, not its user, does it")
+    cpu.add_argument("--caches", action="store_true", help="with TLBs and paging-structure caches, empty")
+    cpu.add_argument("--warm", action="store_true", help="with caches that know it: it is done once before")
+    cpu.add_argument("--json", action="store_true", help="for machines")
+    cpu.set_defaults(explain=_cpu)
 
 
 def run(args: argparse.Namespace) -> int:
     """Build the server, and explain."""
     platform = build(load(args.scenario) if args.scenario else None)
     platform.enumerate()
+    status: int = args.explain(platform, args)
+    return status
+
+
+def _dma(platform: Platform, args: argparse.Namespace) -> int:
     engine = _unit(platform)
     try:
         if args.warm:
@@ -44,6 +66,36 @@ def run(args: argparse.Namespace) -> int:
     rid = f"{args.rid >> 8:02x}:{args.rid >> 3 & 0x1F:02x}.{args.rid & 7}"
     print(as_text(f"request of {rid} {pasid} at {args.iova:#x}, access {args.access}", result, steps))
     return 0
+
+
+def _cpu(platform: Platform, args: argparse.Namespace) -> int:
+    guest = _vm(platform, args.vm)
+    core, user = guest.core, not args.supervisor
+    if not args.caches and not args.warm:
+        core = Core(f"{guest.spec.name}-cpu1", platform.dram.core, caches=False)
+        guest.add_core(core)
+    if args.warm:
+        core.access(args.gva, args.access, user=user)
+    result, steps = core.explain(args.gva, args.access, user=user)
+    if args.json:
+        print(json.dumps(explain_cpu.as_json(result, steps)))
+        return 0
+    who = "user" if user else "supervisor"
+    registers = f"CR3 {guest.cr3.raw:#x}, EPTP {guest.vm.eptp:#x}"
+    heading = f"{guest.spec.name}: {who} {ACCESSES[args.access]} at {args.gva:#x}, {registers}"
+    print(explain_cpu.as_text(heading, result, steps))
+    return 0
+
+
+def _vm(platform: Platform, name: str | None) -> GuestVm:
+    have = ", ".join(guest.spec.name for guest in platform.vms)
+    if not have:
+        scenario = platform.scenario.name
+        raise SiovError(f"scenario {scenario} has no virtual machine: add [[vm]], or leave the scenario out")
+    for guest in platform.vms:
+        if name in (None, guest.spec.name):
+            return guest
+    raise SiovError(f"there is no virtual machine {name}; have {have}")
 
 
 def _unit(platform: Platform) -> RemappingUnit:

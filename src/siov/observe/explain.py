@@ -71,9 +71,13 @@ def outcome(result: dict[str, Any]) -> str:
         name = reason.name.replace("_", ".")
         silent = "" if result["recorded"] else " (not recorded: FPD)"
         return f"fault {int(reason):#x} {name}: {reason.__doc__}{silent}"
-    size = result["page"]
-    unit = f"{size >> 30} GiB" if size >> 30 else f"{size >> 20} MiB" if size >> 20 else f"{size >> 10} KiB"
-    return f"host physical address {result['hpa']:#x}, in a page of {unit}, rights {result['rights']}"
+    page = size_text(result["page"])
+    return f"host physical address {result['hpa']:#x}, in a page of {page}, rights {result['rights']}"
+
+
+def size_text(size: int) -> str:
+    """The size of a page with its unit."""
+    return f"{size >> 30} GiB" if size >> 30 else f"{size >> 20} MiB" if size >> 20 else f"{size >> 10} KiB"
 
 
 def memory_reads(steps: Sequence[dict[str, Any]]) -> int:
