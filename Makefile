@@ -12,7 +12,7 @@ CORE := src/siov/_core.abi3.so
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 SPEC := $(shell find src/siov/spec -name '*.py') tools/gen_spec.py
 
-.PHONY: help run test test-long check format rust-test spec docs bench vm clean
+.PHONY: help run test test-long fuzz check format rust-test spec docs bench vm clean
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -24,6 +24,10 @@ test: check rust-test vm ## all tests, guests included
 
 test-long: build vm ## the tests that take minutes
 	$(BIN)/pytest -m long
+
+fuzz: ## the fuzz targets, 10 minutes each (needs a nightly toolchain and cargo-fuzz)
+	@for target in $(notdir $(basename $(filter-out %/input.rs,$(wildcard fuzz/fuzz_targets/*.rs)))); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=600 -print_final_stats=1; done
 
 rust-test: $(STAMPS)/prerequisites ## the tests of the Rust side
 	cargo test --workspace --quiet

@@ -41,7 +41,11 @@ fn supervisor_may_write(stage: &FirstStage, access: Access) -> bool {
 }
 
 /// The rules of first-stage access rights (VT-d 3.6.1).
-pub(crate) fn check_first(stage: &FirstStage, rights: Rights, access: Access) -> Result<(), FaultReason> {
+pub(crate) fn check_first(
+    stage: &FirstStage,
+    rights: Rights,
+    access: Access,
+) -> Result<(), FaultReason> {
     if rights.supervisor && !access.privileged {
         return Err(FaultReason::SGN_2);
     }

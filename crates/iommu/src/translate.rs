@@ -7,6 +7,7 @@ use crate::caches::{IotlbEntry, PasidKey, Tag, shift_of};
 use crate::counters::{Event, Subject};
 use crate::observe::{CacheName, Observer};
 use crate::paging::{Leaf, Walk};
+use crate::rights::{combined, covers};
 use crate::tables::{ContextInfo, Directory, Next, PasidInfo, Refusal, Stages};
 use crate::types::{Access, Did, Fault, Pasid, Request, RequestKind, Rights, Translation};
 use crate::unit::{Mode, Unit};

@@ -138,7 +138,8 @@ impl Reference {
             let place = table + (addr >> page_bits(level) & 511) * 8;
             let wrong = if level == s.levels { Wrong::RootUnreadable } else { Wrong::Unreadable };
             let entry = self.read(place).ok_or(wrong)?;
-            if !bit(entry, 0) && !bit(entry, 1) && !(s.ssee && bit(entry, 2)) {
+            let present = bit(entry, 0) || bit(entry, 1) || s.ssee && bit(entry, 2);
+            if !present {
                 return Err(Wrong::NotPresent);
             }
             let is_page = level == 1 || (level <= 3 && bit(entry, 7));

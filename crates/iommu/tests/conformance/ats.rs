@@ -85,6 +85,17 @@ fn the_interrupt_range_is_write_only_and_untranslated_only() {
 }
 
 #[test]
+fn a_device_does_not_get_a_large_page_that_has_the_interrupt_range_in_it() {
+    let (mut m, top) = scene(&Config::default(), |top| second_entry(top, 4));
+    m.map(top, 4, 0xFEE0_0000, 2, ss(0x60_0000 | PS), ss);
+    m.map(top, 4, 0x20_0000, 2, ss(0xFEE0_0000 | PS), ss);
+    let done = one(&mut m, 0xFEF0_0000, READ);
+    assert_eq!((done.hpa, done.size), (Hpa(0x70_0000), 4096));
+    let done = one(&mut m, 0x30_0000, READ);
+    assert_eq!((done.hpa, done.size), (Hpa(0xFEF0_0000), 4096));
+}
+
+#[test]
 fn a_page_that_is_not_there_is_an_answer_without_rights_and_no_fault() {
     let (mut m, _) = scene(&uncached(), |top| first_entry(top, 4));
     let done = one(&mut m, 0x5000, READ);

@@ -1,11 +1,15 @@
 //! The first stage (VT-d 3.6, 9.7): widths, sizes, rights, accessed and dirty bits.
 
-use siov_iommu::Config;
-use siov_spec::vtd::{FaultReason, FsPage4K, PasidTableEntry};
+use std::sync::Barrier;
+use std::thread;
+
+use siov_iommu::{Config, Request, Unit};
+use siov_mem::Iova;
+use siov_spec::vtd::{FaultReason, FsPage4K, PasidTableEntry, unit};
 
 use crate::common::{
-    EXECUTE, HOLE, Machine, PS, READ, RID, SUPERVISOR, SUPERVISOR_EXECUTE, SUPERVISOR_WRITE, WRITE,
-    entry_at, first_entry, fs, uncached, with_stage,
+    EXECUTE, HOLE, Machine, PASID, PS, READ, RID, SUPERVISOR, SUPERVISOR_EXECUTE, SUPERVISOR_WRITE,
+    WRITE, entry_at, first_entry, fs, uncached, with_stage,
 };
 
 const A: u64 = 1 << 5;
@@ -56,7 +60,7 @@ fn an_entry_that_is_not_present_is_sfs_2_at_every_level() {
     assert_eq!(m.pasid_dma(1 << 39, READ), Err(FaultReason::SFS_2));
     m.put(leaf, &[fs(0x7000) & !1]);
     assert_eq!(m.pasid_dma(0, READ), Err(FaultReason::SFS_2));
-    m.put(top, &[u64::MAX & !1]);
+    m.put(top, &[!1]);
     assert_eq!(m.pasid_dma(0, READ), Err(FaultReason::SFS_2), "its other bits do not count");
 }
 
@@ -65,7 +69,7 @@ fn a_table_that_cannot_be_read_is_sfs_4_at_the_root_and_sfs_1_below() {
     let (mut m, _, top) = page(fs(0x7000), |entry| entry);
     m.put(top, &[fs(HOLE)]);
     assert_eq!(m.pasid_dma(0, READ), Err(FaultReason::SFS_1));
-    m.put_pasid(RID, crate::common::PASID, first_entry(HOLE, 4));
+    m.put_pasid(RID, PASID, first_entry(HOLE, 4));
     assert_eq!(m.pasid_dma(0, READ), Err(FaultReason::SFS_4));
 }
 
@@ -217,4 +221,32 @@ fn eafe_has_extended_accessed_bits_set_too() {
 fn a_translation_to_the_interrupt_range_is_sgn_8() {
     let (mut m, _, _) = page(fs(0xFEE0_0000), |entry| entry);
     assert_eq!(m.pasid_dma(0, WRITE), Err(FaultReason::SGN_8));
+}
+
+#[test]
+fn a_page_that_two_units_mark_at_once_is_dirty_if_one_of_them_wrote() {
+    const PAGES: u64 = 2000;
+    let (mut m, top) = with_stage(&uncached(), |top| first_entry(top, 4));
+    let leaves: Vec<u64> =
+        (0..PAGES).map(|page| m.map(top, 4, page << 12, 1, fs(page << 12), fs)).collect();
+    let mut other = Unit::new(&uncached());
+    for (at, value) in [(unit::RTADDR::AT, m.r64(unit::RTADDR::AT)), (unit::GCMD::AT, 1 << 30)] {
+        other.mmio_write(&m.memory, at, &value.to_le_bytes());
+    }
+    other.mmio_write(&m.memory, unit::GCMD::AT, &(1u32 << 31).to_le_bytes());
+    let memory = &m.memory;
+    let start = Barrier::new(2);
+    let go = |unit: &mut Unit, access| {
+        start.wait();
+        for page in 0..PAGES {
+            let request = Request { rid: RID, pasid: Some(PASID), addr: Iova(page << 12), access };
+            unit.translate(&memory.view(), &request).unwrap();
+        }
+    };
+    let unit = &mut m.unit;
+    thread::scope(|scope| {
+        scope.spawn(|| go(unit, WRITE));
+        scope.spawn(|| go(&mut other, READ));
+    });
+    assert!(leaves.iter().all(|leaf| m.get(*leaf) & (A | D) == A | D));
 }

@@ -37,10 +37,10 @@ fn a_table_that_cannot_be_read_is_sss_4_at_the_root_and_sss_1_below() {
 #[test]
 fn an_entry_without_read_and_write_is_sss_2_whatever_else_it_says() {
     let (mut m, top) = with_stage(&uncached(), |top| second_entry(top, 4));
-    let leaf = m.map(top, 4, 0, 1, u64::MAX & !3, ss);
+    let leaf = m.map(top, 4, 0, 1, !3, ss);
     assert_eq!(m.pasid_dma(0, READ), Err(FaultReason::SSS_2));
     m.put(leaf, &[ss(0x7000)]);
-    m.put(top, &[u64::MAX & !3]);
+    m.put(top, &[!3]);
     assert_eq!(m.pasid_dma(0, WRITE), Err(FaultReason::SSS_2));
 }
 

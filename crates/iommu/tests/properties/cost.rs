@@ -34,7 +34,7 @@ fn the_tables_of_4096_pasids_with_8_gib_each_in_2_mib_pages_take_less_than_1_gib
         for gib in 0..MAPPED >> 30 {
             let level_2 = m.page();
             m.put(level_3 + gib * 8, &[fs(level_2)]);
-            let pages = (0..512).map(|n| fs(place(pasid, gib << 30 | n * LARGE) | PS));
+            let pages = (0..512).map(|n| fs(place(pasid, (gib << 30) + n * LARGE) | PS));
             m.put(level_2, &pages.collect::<Vec<_>>());
         }
         let entry: PasidTableEntry = first_entry(top, 4).with_DID(pasid as u16);

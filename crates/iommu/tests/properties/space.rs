@@ -6,6 +6,7 @@ use siov_iommu::atc::Atc;
 use siov_iommu::{Geometry, Pasid, Rid};
 use siov_spec::vtd::{ContextEntry, ScalableContextEntry, TT};
 
+use crate::common::rng::Rng;
 use crate::common::{
     Machine, PS, RID, aw, entry_at, first_entry, fs, nested_entry, second_entry, ss,
 };
@@ -254,6 +255,16 @@ impl Space {
             places.extend(self.old_device.get(&page).into_iter().flatten());
         }
         places
+    }
+
+    /// A page that an invalidation may be about: of the space, or of the second stage below it.
+    pub fn a_page(&self, rng: &mut Rng) -> u64 {
+        let guests: Vec<u64> = self.small.values().map(|at| at >> 12).collect();
+        if self.second.is_some() && !guests.is_empty() && rng.percent(50) {
+            rng.pick(&guests)
+        } else {
+            rng.pick(&PAGES)
+        }
     }
 
     pub fn may_fault(&self, page: u64) -> bool {

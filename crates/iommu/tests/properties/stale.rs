@@ -65,7 +65,7 @@ impl Scene {
     fn invalidate(&mut self) {
         let n = self.rng.below(self.spaces.len() as u64) as usize;
         let (did, rid, pasid) = (self.spaces[n].did, self.spaces[n].rid, self.spaces[n].pasid);
-        let page = self.rng.pick(&PAGES);
+        let page = self.spaces[n].a_page(&mut self.rng);
         let am = self.rng.pick(&[0, 0, 1, 2, 9, 10, 18, 52]);
         let first = if am >= 52 { 0 } else { page >> am << am };
         let covered = move |page: u64| am >= 52 || page >> am == first >> am;

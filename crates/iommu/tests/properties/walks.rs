@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Proptest, TestRunner};
+use siov_spec::vtd::FaultReason;
 
 use crate::world::{Shape, World};
-use siov_spec::vtd::FaultReason;
 
 const SHAPES: [Shape; 14] = [
     Shape::Legacy(3),

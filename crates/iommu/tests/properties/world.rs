@@ -1,14 +1,13 @@
 //! Random tables: paths that lead somewhere, and all that a guest can get wrong on the way.
 
 use siov_iommu::{Access, Config, Geometries, Geometry, PartitionBy, Pasid, Replacement};
-use siov_spec::vtd::{ContextEntry, PasidTableEntry, ScalableContextEntry, TTM};
+use siov_spec::vtd::{ContextEntry, FaultReason, PasidTableEntry, ScalableContextEntry, TTM};
 
 use crate::common::reference::{First, Page, Reference, Second};
 use crate::common::rng::Rng;
 use crate::common::{
     DID, HOLE, MEMORY, Machine, PASID, PS, RID, aw, first_entry, nested_entry, second_entry,
 };
-use siov_spec::vtd::FaultReason;
 
 /// Which tables a world has; numbers are levels.
 #[derive(Clone, Copy, Debug)]
@@ -257,7 +256,7 @@ fn target(rng: &mut Rng, pool: u64, pages: u64, other: u64) -> u64 {
         94..96 => PS | 0xC000_0000,
         96..97 => HOLE,
         97..98 => 1 << (HAW as u64 + rng.below(6)),
-        _ => PS | pool + (rng.below(pages) << 12),
+        _ => PS | (pool + (rng.below(pages) << 12)),
     }
 }
 
