@@ -298,3 +298,13 @@ fn a_device_tlb_is_no_way_around_dte() {
     m.put(at, &[m.get(at) & !(1 << 2)]);
     assert_eq!(dma(&mut m, &mut tlb, 0, READ), Err(FaultReason::SCT_5));
 }
+
+#[test]
+fn a_device_tlb_does_not_lend_a_supervisors_translation_to_a_user() {
+    let (mut m, top) = scene(&Config::default(), |top| first_entry(top, 4).with_SRE(true));
+    m.map(top, 4, 0, 1, fs(0x7000) & !4, fs);
+    let mut tlb = atc(&m);
+    assert_eq!(dma(&mut m, &mut tlb, 0, SUPERVISOR), Ok(0x7000));
+    assert_eq!(dma(&mut m, &mut tlb, 0, READ), Err(FaultReason::SGN_2));
+    assert_eq!(dma(&mut m, &mut tlb, 0, SUPERVISOR), Ok(0x7000));
+}

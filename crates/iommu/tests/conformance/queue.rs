@@ -283,3 +283,19 @@ fn device_tlb_descriptors_are_unknown_where_there_are_no_device_tlbs() {
     m.submit(&[dev_tlb(0).0]);
     assert_eq!(m.queue_error(), Some(IqError::INVALID_TYPE));
 }
+
+#[test]
+fn a_queue_that_shrinks_under_its_head_is_an_invalid_tail() {
+    let mut m = Machine::on(&uncached(), TTM::LEGACY);
+    let at = m.pages(2);
+    for place in (at..at + 8192).step_by(16) {
+        m.put(place, &IOTLB_GLOBAL[..2]);
+    }
+    m.w64(unit::IQA::AT, unit::IQA(at).with_QS(1).0);
+    m.command(|c| c.with_QIE(true));
+    m.w64(unit::IQT::AT, 5008);
+    assert_eq!(m.head(), 5008);
+    m.w64(unit::IQA::AT, at);
+    m.w64(unit::IQT::AT, 16);
+    assert_eq!((m.queue_error(), m.head()), (Some(IqError::INVALID_TAIL), 5008));
+}

@@ -55,8 +55,8 @@ impl Scene {
             0..45 => space.set_page(m, page, true),
             45..60 => space.set_page(m, page, false),
             60..72 => space.set_large(m, page >> 9),
-            72..84 => space.move_table(m, page >> 9),
-            84..90 => space.move_top(m),
+            72..80 => space.move_table(m, page >> 9),
+            80..84 => space.move_top(m),
             _ => space.move_guest_page(m, page),
         }
     }
@@ -81,7 +81,10 @@ impl Scene {
             }
         };
         let all = |space: &mut Space, m: &Machine| space.forget_domain(m);
-        let raw: Raw = match self.rng.below(if self.legacy { 6 } else { 9 }) {
+        let kinds = if self.legacy { 6 } else { 9 };
+        // Guest pages have one way only to be named by.
+        let kind = if PAGES.contains(&page) { self.rng.below(kinds) } else { 2 };
+        let raw: Raw = match kind {
             0 => {
                 forget(&|_| true, &all);
                 iotlb(IotlbGranularity::GLOBAL).0
