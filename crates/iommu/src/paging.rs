@@ -344,7 +344,7 @@ impl<O: Observer> Walk<'_, '_, O> {
         found
     }
 
-    #[inline]
+    #[inline(always)]
     fn learn(&mut self, stage: Stage, tag: Tag, addr: u64, position: Position) {
         let cache = match stage {
             Stage::First => &mut self.caches.first,
