@@ -116,9 +116,8 @@ impl PyRemappingUnit {
         access: &str,
     ) -> PyResult<Bound<'py, PyDict>> {
         let request = request(rid, pasid, addr, access)?;
-        let view = self.memory.view();
-        // The lock is let go before Python objects are made: making them may run other threads.
-        let end = self.lock().translate(&view, &request);
+        // Lock and view are let go before Python objects are made: making them may run other threads.
+        let end = self.lock().translate(&self.memory.view(), &request);
         result(py, &end)
     }
 
@@ -133,8 +132,7 @@ impl PyRemappingUnit {
     ) -> PyResult<(Bound<'py, PyDict>, Vec<Bound<'py, PyDict>>)> {
         let request = request(rid, pasid, addr, access)?;
         let mut recorder = Recorder::default();
-        let view = self.memory.view();
-        let end = self.lock().translate_observed(&view, &request, &mut recorder);
+        let end = self.lock().translate_observed(&self.memory.view(), &request, &mut recorder);
         let steps = recorder.0.iter().map(|seen| seen.as_dict(py)).collect::<PyResult<_>>()?;
         Ok((result(py, &end)?, steps))
     }
@@ -146,8 +144,7 @@ impl PyRemappingUnit {
         address: u64,
         data: u32,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let view = self.memory.view();
-        let end = self.lock().remap(&view, Rid(rid), address, data);
+        let end = self.lock().remap(&self.memory.view(), Rid(rid), address, data);
         let dict = PyDict::new(py);
         match end {
             Err(fault) => return fault_dict(py, &fault),

@@ -115,7 +115,7 @@ class ConfigSpace:
         """The offset of a capability, None without it."""
         return self._offsets.get(_key(which))
 
-    def _header(self, block: type[CommonHeader], rom: int, first: int) -> Iterator["_Row"]:
+    def _header(self, block: type[CommonHeader], rom: int, first: int) -> Iterator["Row"]:
         rom_mask = RomBar.BASE.mask & ~(rom - 1) | RomBar.EN.mask if rom else 0
         for name, word, at in _words(block):
             value = self._values.get(name, word.initial())
@@ -131,7 +131,7 @@ class ConfigSpace:
                 reset = 0
             yield self._row(name, word, at, reset, masks)
 
-    def _chain(self, places: Sequence[tuple[Capability, int]]) -> Iterator["_Row"]:
+    def _chain(self, places: Sequence[tuple[Capability, int]]) -> Iterator["Row"]:
         for n, (capability, base) in enumerate(places):
             following = places[n + 1][1] if n + 1 < len(places) else 0
             self._offsets.setdefault(_key(capability.id), base)
@@ -146,13 +146,19 @@ class ConfigSpace:
                     masks = _Masks(capability.rw[name], masks.rw1c, masks.sticky)
                 yield self._row(f"{capability.block.__name__}.{name}", word, base + at, reset, masks)
 
-    def _row(self, name: str, word: type[Word], at: int, reset: int, masks: "_Masks") -> "_Row":
+    def _row(self, name: str, word: type[Word], at: int, reset: int, masks: "_Masks") -> "Row":
         self._names.setdefault(word, name)
         return name, at, word.width // 8, reset, masks.rw, masks.rw1c, masks.sticky
 
 
+def register_row(name: str, word: type[Word], at: int) -> "Row":
+    """A word at a byte offset as RegFile takes it, with the reset value and access kinds of its class."""
+    masks = _Masks.of(word)
+    return name, at, word.width // 8, word.initial().raw, masks.rw, masks.rw1c, masks.sticky
+
+
 # A register as RegFile takes it: name, offset, size, reset value, RW, RW1C and sticky masks.
-_Row = tuple[str, int, int, int, int, int, int]
+Row = tuple[str, int, int, int, int, int, int]
 
 
 @dataclass(slots=True, frozen=True)

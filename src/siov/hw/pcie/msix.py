@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from siov._core import RegFile
-from siov.hw.pcie.config import ConfigSpace
+from siov.hw.pcie.config import ConfigSpace, Row, register_row
 from siov.spec.pcie import Msix, MsixEntry
-from siov.spec.word import Access
 
 Send = Callable[[int, bytes], bool]
 
@@ -82,16 +81,10 @@ class MsixTable:
         self.pending = 0
 
 
-def _rows(vectors: int) -> Iterator[tuple[str, int, int, int, int, int, int]]:
+def _rows(vectors: int) -> Iterator[Row]:
     for vector in range(vectors):
-        for name, span in MsixEntry.spans.items():
-            at = vector * MsixEntry.size + span.at
-            yield f"{vector}.{name}", at, span.size, *_masks(name)
-
-
-def _masks(name: str) -> tuple[int, int, int, int]:
-    word = getattr(MsixEntry, name)
-    return word.initial().raw, word.mask(Access.RW), 0, 0
+        for word in (MsixEntry.ADDRESS_LO, MsixEntry.ADDRESS_HI, MsixEntry.DATA, MsixEntry.VECTOR_CONTROL):
+            yield register_row(f"{vector}.{word.__name__}", word, vector * MsixEntry.size + word.at)
 
 
 def _bits(number: int) -> Iterator[int]:
