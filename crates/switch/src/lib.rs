@@ -2,6 +2,7 @@
 //!
 //! A [`Switch`] holds rules as the admin queue adds them and answers where a frame goes.
 
+mod forward;
 mod hash;
 mod rule;
 mod set;

@@ -78,14 +78,19 @@ impl Lookup {
             Self::PromiscVlan(..) => 9,
         }
     }
+
+    /// Whether the recipe tells frames from the port and frames from VSIs apart: address and VLAN look-ups do not.
+    pub fn is_directional(&self) -> bool {
+        !matches!(self, Self::Mac(_) | Self::MacVlan(..) | Self::Vlan(_))
+    }
 }
 
-/// Whose frames a rule is for.
+/// Whose frames a rule with a directional look-up is for ([`Lookup::is_directional`]); the others match both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// `LKUP_RX`: frames from the port.
     Rx,
-    /// `LKUP_TX`: frames from VSIs; with [`Lookup::Mac`] and [`Lookup::MacVlan`] from the port too.
+    /// `LKUP_TX`: frames from any VSI of the port's switch.
     Tx,
 }
 
