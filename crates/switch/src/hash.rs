@@ -1,0 +1,71 @@
+//! A keyed hash for keys that guests choose (addresses, flows): without the seed nobody can aim for collisions.
+
+use std::hash::{BuildHasher, Hasher};
+
+/// A secret, spread over two multipliers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seed {
+    start: u64,
+    factor: u64,
+}
+
+impl Seed {
+    /// A hash of its own for every seed.
+    pub fn new(seed: u64) -> Self {
+        let start = mix(seed);
+        Self { start, factor: mix(start) | 1 }
+    }
+}
+
+/// SplitMix64's finalizer: every bit of the result hangs on every bit of the seed.
+fn mix(seed: u64) -> u64 {
+    let mut x = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}
+
+impl BuildHasher for Seed {
+    type Hasher = Folded;
+
+    fn build_hasher(&self) -> Folded {
+        Folded { state: self.start, factor: self.factor }
+    }
+}
+
+/// A folded 64 by 64 multiplication for each word.
+pub(crate) struct Folded {
+    state: u64,
+    factor: u64,
+}
+
+impl Hasher for Folded {
+    fn write_u64(&mut self, word: u64) {
+        let wide = u128::from(self.state ^ word).wrapping_mul(u128::from(self.factor));
+        self.state = wide as u64 ^ (wide >> 64) as u64;
+        self.factor = self.factor.rotate_left(23);
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.write_u64(u64::from(byte));
+    }
+
+    fn write_u16(&mut self, word: u16) {
+        self.write_u64(u64::from(word));
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            for (to, from) in word.iter_mut().zip(chunk) {
+                *to = *from;
+            }
+            self.write_u64(u64::from_le_bytes(word));
+        }
+        self.write_u64(bytes.len() as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.state
+    }
+}
