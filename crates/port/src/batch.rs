@@ -1,0 +1,72 @@
+//! Frames one after another in one buffer, which is kept when they are gone.
+
+/// A queue of frames: filled at its end, emptied from its front, refilled when empty.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    taken: usize,
+}
+
+impl Batch {
+    /// Frames that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len().saturating_sub(self.taken)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn push(&mut self, frame: &[u8]) {
+        if self.is_empty() {
+            self.clear();
+        }
+        if self.taken > 64 && self.taken > self.len() {
+            self.compact();
+        }
+        self.bytes.extend_from_slice(frame);
+        self.ends.push(self.bytes.len());
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<&[u8]> {
+        let end = self.ends.get(self.taken).copied()?;
+        let start = self.start();
+        self.taken += 1;
+        self.bytes.get(start..end)
+    }
+
+    /// Moves all frames of another one behind those that are here.
+    pub(crate) fn append(&mut self, other: &mut Batch) {
+        if self.is_empty() {
+            std::mem::swap(self, other);
+        } else {
+            while let Some(frame) = other.pop() {
+                self.push(frame);
+            }
+        }
+        other.clear();
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.taken = 0;
+    }
+
+    /// Where the first waiting frame begins.
+    fn start(&self) -> usize {
+        self.taken.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0)
+    }
+
+    /// Gives up the room of the frames that are gone, which are more than those that wait.
+    fn compact(&mut self) {
+        let start = self.start();
+        self.bytes.drain(..start);
+        self.ends.drain(..self.taken);
+        for end in &mut self.ends {
+            *end = end.saturating_sub(start);
+        }
+        self.taken = 0;
+    }
+}
