@@ -114,6 +114,11 @@ def acs() -> Capability:
     return Capability(ExtendedCapabilityId.ACS, Acs, {"CAP": Acs.CAP.of(**fields)}, {"CTL": enables})
 
 
+def acs_endpoint() -> Capability:
+    """Access Control Services of a function that never sends to its siblings: nothing to control (7.7.11.1)."""
+    return Capability(ExtendedCapabilityId.ACS, Acs)
+
+
 def ats(queue_depth: int = 32) -> Capability:
     """Address Translation Services with room for 1 to 32 invalidations."""
     if not 1 <= queue_depth <= 32:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from siov.hw.memory import SparseMemory
 from siov.hw.pcie import errors
@@ -33,6 +33,14 @@ class Device(Protocol):
 
     def reset(self) -> None:
         """Forget everything that a function-level reset clears."""
+
+
+@runtime_checkable
+class SelfContainedDevice(Device, Protocol):
+    """A device with DMA and interrupts of its own: its MSI-X structures, too, lie behind its BARs."""
+
+    def config_changed(self, rid: int) -> None:
+        """The configuration space may have changed; `rid` is the function's requester id."""
 
 
 class MemoryDevice:
@@ -79,7 +87,9 @@ class Function:
         self.rom = rom
         self.answers = True
         self.upstream: Upstream | None = None
-        self.msix = MsixTable(config, self.dma_write) if Msix.CONTROL in config else None
+        self.self_contained = device if isinstance(device, SelfContainedDevice) else None
+        has_table = Msix.CONTROL in config and self.self_contained is None
+        self.msix = MsixTable(config, self.dma_write) if has_table else None
 
     def receive(self, request: Request) -> Cpl | None:
         """Answer a request that was routed here; `None` for a posted one, or when it does not answer."""
@@ -112,6 +122,7 @@ class Function:
                 self.reset()
         if self.msix is not None:
             self.msix.deliver()
+        self._config_changed()
 
     def reset(self) -> None:
         """A hot or function-level reset: everything but the sticky bits takes its reset value."""
@@ -119,6 +130,7 @@ class Function:
         self.config.regs.reset(keep_sticky=True)
         if self.msix is not None:
             self.msix.reset()
+        self._config_changed()
 
     def bar_read(self, bar: int, offset: int, size: int) -> bytes:
         """What a read in a BAR gives: of the MSI-X structures, or of the device."""
@@ -181,6 +193,10 @@ class Function:
             "command": self.config[Type0.COMMAND].decode(),
             "bars": {bar.index: {"at": self.bar_address(bar), "size": bar.size} for bar in self.bars},
         }
+
+    def _config_changed(self) -> None:
+        if self.self_contained is not None:
+            self.self_contained.config_changed(int(self.bdf))
 
     def _read_request(self, request: MRd) -> bytes | None:
         if self.upstream is None or not self.config[Type0.COMMAND].BME:

@@ -1,0 +1,189 @@
+"""The firmware: it answers the admin queue, carries out resets, and keeps what a driver has set up."""
+
+import threading
+from dataclasses import dataclass, field
+
+from siov.hw.e810.engine import Engine, Event
+from siov.hw.e810.firmware import topics
+from siov.hw.e810.firmware.adminq import AdminQueue, Dma
+from siov.hw.e810.firmware.command import TABLE, AqError, AqRc, Command, Reply
+from siov.hw.e810.firmware.flash import Flash
+from siov.hw.e810.firmware.link import Link
+from siov.hw.e810.firmware.ownership import Ownership
+from siov.hw.e810.firmware.package import Package
+from siov.hw.e810.firmware.resources import Resources
+from siov.hw.e810.firmware.rss import Rss
+from siov.hw.e810.firmware.rules import Rules
+from siov.hw.e810.firmware.settings import Clock, Settings
+from siov.hw.e810.firmware.tree import Tree
+from siov.hw.e810.firmware.txqueues import TxQueues
+from siov.hw.e810.firmware.vsi import Vsis
+from siov.spec.e810.control import Control, DeviceState, ResetType
+from siov.spec.e810.interrupts import Interrupts
+from siov.spec.e810.queues import Queues
+
+assert topics, "the modules that fill the command table"
+
+# Rounds of events in one call: a driver that writes without end does not keep the caller for ever.
+ROUNDS = 64
+
+
+@dataclass(slots=True)
+class Firmware:
+    """One device's firmware. `service` is called after each access that may have made an event."""
+
+    engine: Engine
+    dma: Dma
+    clock: Clock
+    settings: Settings
+    queue: AdminQueue = field(init=False)
+    flash: Flash = field(init=False)
+    ownership: Ownership = field(init=False)
+    vsis: Vsis = field(init=False)
+    resources: Resources = field(init=False)
+    rules: Rules = field(init=False)
+    tree: Tree = field(default_factory=Tree)
+    txqueues: TxQueues = field(init=False)
+    rss: Rss = field(init=False)
+    link: Link = field(init=False)
+    package: Package = field(init=False)
+    driver: str = ""  # name that the driver gave itself
+    mac: bytes = b""  # the function's address: the factory's, or one that the driver wrote
+    resets: dict[str, int] = field(default_factory=dict)
+    malicious: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _again: bool = False
+
+    def __post_init__(self) -> None:
+        self.queue = AdminQueue(self.engine, self.dma, self.run)
+        self.flash = Flash(self.settings.image)
+        self.ownership = Ownership(self.clock)
+        self.vsis = Vsis(self.engine)
+        self.resources = Resources(self.engine)
+        self.rules = Rules(self.engine)
+        self.txqueues = TxQueues(self.engine)
+        self.rss = Rss(self.engine)
+        self.link = Link(self.engine, self.settings.port)
+        self.package = Package(self.engine)
+        self.mac = self.settings.port.mac
+        self._power_on(ResetType.POR)
+
+    def service(self) -> None:
+        """Handle what the engine tells, then the admin queue; at once nothing to do when it runs already."""
+        self._again = True
+        interrupt = False
+        for _ in range(ROUNDS):
+            # Who holds the lock looks at `_again` once more after letting go, so nothing is missed.
+            if not self._again or not self._lock.acquire(blocking=False):
+                break
+            try:
+                self._again = False
+                for event in self.engine.take_events():
+                    self._handle(event)
+                self.queue.serve()
+                interrupt |= self.queue.interrupt
+                self.queue.interrupt = False
+            finally:
+                self._lock.release()
+        if interrupt:
+            # Outside of the lock: who takes the interrupt may come back with the next command.
+            self.engine.raise_fw()
+
+    def run(self, command: Command) -> Reply | None:
+        """Answer a command by its opcode."""
+        return TABLE[command.opcode].handler(self, command)
+
+    def reset(self, kind: str) -> None:
+        """Carry out a reset: PFR or FLR of the function, CORER, GLOBR or EMPR of the device."""
+        device = kind in ("CORER", "GLOBR", "EMPR")
+        self.resets[kind] = self.resets.get(kind, 0) + 1
+        if device:
+            status = Control.GLGEN_RSTAT(self.engine.get("GLGEN_RSTAT"))
+            self.engine.set("GLGEN_RSTAT", status.replace(DEVSTATE=DeviceState.RESETTING).raw)
+        kept = self.engine.get("GLGEN_RSTAT")
+        self.engine.reset(kind)
+        self._forget(device)
+        if kind == "EMPR":
+            self.flash.activate()
+        if device:
+            self._power_on(ResetType[kind], Control.GLGEN_RSTAT(kept))
+            self.engine.raise_oicr(Interrupts.PFINT_OICR.GRST.mask)
+        else:
+            self._power_on(None)
+            self.engine.set("PFGEN_CTRL", 0)
+
+    def inspect(self) -> dict[str, object]:
+        """What the driver has set up, and the counts of the admin queue."""
+        counts = self.queue.counts
+        return {
+            "driver": self.driver,
+            "mac": self.mac.hex(":"),
+            "adminq": {name: getattr(counts, name) for name in counts.__slots__},
+            "backlog": len(self.queue.backlog),
+            "resets": dict(self.resets),
+            "malicious": self.malicious,
+            "held": {r.name: h.access.name for r, h in self.ownership.held.items()},
+            "vsi": self.vsis.inspect(),
+            "resources": self.resources.inspect(),
+            "rules": self.rules.inspect(),
+            "scheduler_nodes": len(self.tree.nodes),
+            "txqueues": self.txqueues.inspect(),
+            "rss": self.rss.inspect(),
+            "link": self.link.inspect(),
+            "package": self.package.inspect(),
+            "flash": self.flash.versions(),
+        }
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case ("reset", str(kind)):
+                self.reset(kind)
+            case ("vsi-reset", int(vsi)):
+                self._reset_vsi(vsi)
+            case ("link", int(port), bool(up)):
+                self.link.media_changed(port, up, self.queue)
+            case ("malicious", *_):
+                self.malicious += 1
+                self.engine.raise_oicr(Interrupts.PFINT_OICR.MAL_DETECT.mask)
+            case _:
+                pass  # the admin queue is looked at in any case
+
+    def _reset_vsi(self, number: int) -> None:
+        self.engine.set("VSIGEN_RSTAT", 0, number)
+        self.engine.reset_vsi(number)
+        if number in self.vsis:
+            self.txqueues.forget(number, self.tree)
+        done = Control.VSIGEN_RSTAT.VMRD.mask
+        self.engine.set("VSIGEN_RSTAT", done, number)
+
+    def _forget(self, device: bool) -> None:
+        self.queue.reset()
+        self.ownership.reset(core=device)
+        for part in (self.vsis, self.resources, self.rules, self.tree, self.txqueues, self.rss):
+            part.reset()
+        self.mac = self.settings.port.mac
+        if device:
+            self.package.reset()
+            self.link.reset()
+
+    def _power_on(self, kind: ResetType | None, before: Control.GLGEN_RSTAT | None = None) -> None:
+        """Put what only firmware knows into the registers that a driver reads first."""
+        last = Queues.PFLAN_RX_QALLOC.LASTQ
+        queues = Queues.PFLAN_RX_QALLOC.of(FIRSTQ=0, LASTQ=2047, VALID=1)
+        assert last.width == Queues.PFLAN_TX_QALLOC.LASTQ.width
+        self.engine.set("PFLAN_RX_QALLOC", queues.raw)
+        self.engine.set("PFLAN_TX_QALLOC", Queues.PFLAN_TX_QALLOC.of(FIRSTQ=0, LASTQ=2047, VALID=1).raw)
+        guaranteed, shared = self.settings.flows
+        for name in ("GLQF_FD_SIZE", "PFQF_FD_SIZE"):
+            self.engine.set(name, guaranteed | shared << 16)
+        self.link.apply()
+        if kind is None:
+            return
+        status = before or Control.GLGEN_RSTAT(0)
+        count = {ResetType.CORER: "CORERCNT", ResetType.GLOBR: "GLOBRCNT", ResetType.EMPR: "EMPRCNT"}.get(kind)
+        if count is not None:
+            status = status.replace(**{count: getattr(status, count) + 1 & 3})
+        self.engine.set("GLGEN_RSTAT", status.replace(DEVSTATE=DeviceState.READY, RESET_TYPE=kind).raw)
+
+
+__all__ = ["AqError", "AqRc", "Firmware"]
