@@ -72,12 +72,14 @@ impl Counters {
         self.dropped.iter().fold(0, |sum, n| sum.wrapping_add(*n))
     }
 
-    /// Counts a frame that is to be sent: as sent, or as dropped when the link or its length forbid it.
-    pub(crate) fn take(&mut self, frame: &[u8], link: bool) -> bool {
+    /// Counts a frame that is to be sent: as sent, or as dropped for want of a link, a fit length or room.
+    pub(crate) fn take(&mut self, frame: &[u8], link: bool, room: bool) -> bool {
         let reason = if !link {
             Reason::LinkDown
         } else if !(FRAME_MIN..=FRAME_MAX).contains(&frame.len()) {
             Reason::Length
+        } else if !room {
+            Reason::Overflow
         } else {
             self.sent(frame.len());
             return true;
@@ -89,6 +91,12 @@ impl Counters {
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.sent = self.sent.wrapping_add(1);
         self.sent_bytes = self.sent_bytes.wrapping_add(bytes as u64);
+    }
+
+    /// Frames that were counted as sent, and then they were not.
+    pub(crate) fn unsend(&mut self, frames: u64, bytes: u64) {
+        self.sent = self.sent.wrapping_sub(frames);
+        self.sent_bytes = self.sent_bytes.wrapping_sub(bytes);
     }
 
     pub(crate) fn received(&mut self, bytes: usize) {

@@ -9,6 +9,8 @@
 
 mod backend;
 mod batch;
+mod cable;
+pub mod capture;
 mod clock;
 mod counters;
 mod plain;
@@ -16,6 +18,7 @@ mod port;
 mod wake;
 
 pub use backend::{Backend, FRAME_MAX, FRAME_MIN};
+pub use cable::{Bounds, Cable};
 pub use clock::Clock;
 pub use counters::{Counters, Reason};
 pub use plain::{Loopback, Sink};

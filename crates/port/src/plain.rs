@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::batch::Batch;
 use crate::wake::Wake;
-use crate::{Backend, Counters, Reason};
+use crate::{Backend, Counters};
 
 /// Takes every frame and gives none; its carrier is its own.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Backend for Sink {
     }
 
     fn send(&mut self, frame: &[u8]) -> bool {
-        self.counters.take(frame, self.up)
+        self.counters.take(frame, self.up, true)
     }
 
     fn receive(&mut self, _: usize, _: &mut dyn FnMut(&[u8])) -> usize {
@@ -76,11 +76,8 @@ impl Backend for Loopback {
     }
 
     fn send(&mut self, frame: &[u8]) -> bool {
-        if self.queue.len() >= self.frames {
-            self.counters.drop(Reason::Overflow);
-            return false;
-        }
-        let taken = self.counters.take(frame, self.up);
+        let room = self.queue.len() < self.frames;
+        let taken = self.counters.take(frame, self.up, room);
         if taken {
             self.queue.push(frame);
         }
