@@ -4,6 +4,7 @@
 
 mod forward;
 mod hash;
+mod recipe;
 mod rule;
 mod set;
 mod switch;
