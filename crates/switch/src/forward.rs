@@ -19,7 +19,8 @@
 //!   VLANs; without ALLOW_DEST_OVRD the frame is dropped, for the device to report.
 //! - RX_PASS_PRUNE prunes by recipes with NEED_PASS_L2, which the built-in ones lack: without effect.
 
-use crate::rule::{Action, Class, Direction, Lookup, Rule};
+use crate::recipe;
+use crate::rule::{Action, Class, Direction, QueueTarget, Rule};
 use crate::set::{Targets, VsiSet};
 use crate::switch::Switch;
 use crate::types::{DropReason, Header, Override, SwitchVsi, VsiId};
@@ -108,59 +109,57 @@ impl Switch {
 
     /// The rules that make the source address somebody's own.
     fn owners(&self, port: u8, header: &Header) -> impl Iterator<Item = &Rule> {
-        let on_vlan = Lookup::MacVlan(header.src, header.vlan());
-        [on_vlan, Lookup::Mac(header.src)]
-            .into_iter()
-            .filter_map(move |lookup| self.find(port, Direction::Tx, &lookup))
+        let src = recipe::address(&header.src, 0);
+        let on_vlan = src | u64::from(header.vlan());
+        let on_vlan = self.find(port, Direction::Tx, recipe::MAC_VLAN, on_vlan);
+        on_vlan.into_iter().chain(self.find(port, Direction::Tx, recipe::MAC, src))
     }
 
     /// The rule that lists the members of the frame's VLAN.
     fn members(&self, port: u8, header: &Header) -> Option<&Rule> {
-        self.find(port, Direction::Rx, &Lookup::Vlan(header.vlan()))
+        self.find(port, Direction::Rx, recipe::VLAN, u64::from(header.vlan()))
     }
 
     /// Whether a rule's action names a VSI.
     fn names(&self, rule: &Rule, vsi: VsiId) -> bool {
         match rule.action {
-            Action::Vsi(one) => one == vsi,
+            Action::Vsi(one) | Action::Queue(QueueTarget { vsi: one, .. }) => one == vsi,
             Action::VsiList(list) => self.list(list).is_some_and(|list| list.contains(vsi)),
-            Action::Queue(queue) => queue.vsi == vsi,
             Action::Drop | Action::Other => false,
         }
     }
 
-    /// Adds the VSIs that a rule's action names.
-    fn add_named(&self, rule: &Rule, set: &mut VsiSet) {
+    /// Adds the VSIs that a rule's action names, if they are in a set.
+    #[inline]
+    fn add_named(&self, rule: &Rule, among: &VsiSet, set: &mut VsiSet) {
         match rule.action {
-            Action::Vsi(vsi) => {
-                set.insert(vsi);
+            Action::Vsi(vsi) | Action::Queue(QueueTarget { vsi, .. }) => {
+                if among.contains(vsi) {
+                    set.insert(vsi);
+                }
             }
             Action::VsiList(list) => {
                 if let Some(list) = self.list(list) {
-                    set.add_all(list);
+                    set.add_common(list, among);
                 }
-            }
-            Action::Queue(queue) => {
-                set.insert(queue.vsi);
             }
             Action::Drop | Action::Other => {}
         }
     }
 
     /// Takes out the VSIs that own the source address: the adjacent bridge reflected their own frame.
+    #[inline]
     fn prune_own_source(&self, port: u8, header: &Header, out: &mut Targets) {
         if !out.vsis.meets(&self.src_prune) {
             return;
         }
         for rule in self.owners(port, header) {
-            self.add_named(rule, &mut out.source_pruned);
+            self.add_named(rule, &self.src_prune, &mut out.source_pruned);
         }
-        if out.source_pruned.is_empty() {
-            return;
+        if !out.source_pruned.is_empty() {
+            out.source_pruned.keep(&out.vsis);
+            out.vsis.remove_all(&out.source_pruned);
         }
-        out.source_pruned.keep(&self.src_prune);
-        out.source_pruned.keep(&out.vsis);
-        out.vsis.remove_all(&out.source_pruned);
     }
 
     /// Takes out the VSIs that prune by VLAN and are no member of the frame's.
@@ -168,13 +167,16 @@ impl Switch {
         if !out.vsis.meets(&self.rx_vlan_prune) {
             return;
         }
-        let mut members = VsiSet::new();
-        if let Some(rule) = self.members(port, header) {
-            self.add_named(rule, &mut members);
+        out.vlan_pruned.add_common(&out.vsis, &self.rx_vlan_prune);
+        match self.members(port, header).map(|rule| rule.action) {
+            Some(Action::Vsi(vsi)) => {
+                out.vlan_pruned.remove(vsi);
+            }
+            Some(Action::VsiList(list)) => {
+                self.list(list).into_iter().for_each(|list| out.vlan_pruned.remove_all(list));
+            }
+            Some(Action::Queue(_) | Action::Drop | Action::Other) | None => {}
         }
-        out.vlan_pruned.add_all(&out.vsis);
-        out.vlan_pruned.keep(&self.rx_vlan_prune);
-        out.vlan_pruned.remove_all(&members);
         out.vsis.remove_all(&out.vlan_pruned);
     }
 }
@@ -187,27 +189,28 @@ impl<'a> Decision<'a> {
 
     /// Asks every recipe and joins what their rules say.
     fn decide(&mut self, header: &Header, out: &mut Targets) {
-        let (dst, vid, ethertype) = (header.dst, header.vlan(), header.ethertype);
-        let class = Class::of(&dst);
-        let known = self.join(Lookup::MacVlan(dst, vid), out);
+        let (dst, vid) = (recipe::address(&header.dst, 0), header.vlan());
+        let (on_vlan, of_type) = (dst | u64::from(vid), dst | u64::from(header.ethertype));
+        let class = Class::of(&header.dst);
+        let known = self.join(recipe::MAC_VLAN, on_vlan, out);
         self.exact = known && class == Class::Unicast;
         if !self.exact {
-            let known = self.join(Lookup::Mac(dst), out);
+            let known = self.join(recipe::MAC, dst, out);
             self.exact = known && class == Class::Unicast;
         }
-        self.join(Lookup::EthertypeMac(ethertype, dst), out);
-        self.join(Lookup::Ethertype(ethertype), out);
-        self.join(Lookup::PromiscVlan(class, vid), out);
-        self.join(Lookup::Promisc(class), out);
+        self.join(recipe::ETHERTYPE_MAC, of_type, out);
+        self.join(recipe::ETHERTYPE, u64::from(header.ethertype), out);
+        self.join(recipe::PROMISC_VLAN, recipe::class(class, vid), out);
+        self.join(recipe::PROMISC, recipe::class(class, 0), out);
         if !self.matched {
-            self.join(Lookup::Dflt, out);
+            self.join(recipe::DFLT, 0, out);
         }
-        out.vsis.keep(&self.switch.enabled);
     }
 
     /// Adds what the rule of one look-up says; whether it forwards.
-    fn join(&mut self, lookup: Lookup, out: &mut Targets) -> bool {
-        let Some(rule) = self.switch.find(self.port, self.from, &lookup) else { return false };
+    #[inline]
+    fn join(&mut self, recipe: u8, bits: u64, out: &mut Targets) -> bool {
+        let Some(rule) = self.switch.find(self.port, self.from, recipe, bits) else { return false };
         match rule.action {
             Action::Other => return false,
             Action::Drop => {
@@ -219,7 +222,7 @@ impl<'a> Decision<'a> {
         self.matched = true;
         self.lan |= rule.lan_en && !self.exact;
         if self.local && (self.from == Direction::Rx || rule.lb_en) {
-            self.switch.add_named(rule, &mut out.vsis);
+            self.switch.add_named(rule, &self.switch.enabled, &mut out.vsis);
             if let Action::Queue(queue) = rule.action {
                 out.queue.get_or_insert(queue);
             }

@@ -28,6 +28,7 @@ fn mix(seed: u64) -> u64 {
 impl BuildHasher for Seed {
     type Hasher = Folded;
 
+    #[inline]
     fn build_hasher(&self) -> Folded {
         Folded { state: self.start, factor: self.factor }
     }
@@ -40,16 +41,19 @@ pub(crate) struct Folded {
 }
 
 impl Hasher for Folded {
+    #[inline]
     fn write_u64(&mut self, word: u64) {
         let wide = u128::from(self.state ^ word).wrapping_mul(u128::from(self.factor));
         self.state = wide as u64 ^ (wide >> 64) as u64;
         self.factor = self.factor.rotate_left(23);
     }
 
+    #[inline]
     fn write_u8(&mut self, byte: u8) {
         self.write_u64(u64::from(byte));
     }
 
+    #[inline]
     fn write_u16(&mut self, word: u16) {
         self.write_u64(u64::from(word));
     }
@@ -65,6 +69,7 @@ impl Hasher for Folded {
         self.write_u64(bytes.len() as u64);
     }
 
+    #[inline]
     fn finish(&self) -> u64 {
         self.state
     }

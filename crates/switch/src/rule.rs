@@ -1,5 +1,6 @@
 //! Rules as the admin queue adds them (0x02A0): look-up, direction, action, loopback and LAN bits.
 
+use crate::recipe;
 use crate::types::VsiId;
 
 /// How many rules a switch holds.
@@ -32,6 +33,7 @@ pub enum Class {
 
 impl Class {
     /// The class of a destination address.
+    #[inline]
     pub fn of(dst: &[u8; 6]) -> Self {
         if *dst == [0xff; 6] {
             Self::Broadcast
@@ -68,20 +70,32 @@ impl Lookup {
     /// The recipe's number.
     pub fn recipe(&self) -> u8 {
         match self {
-            Self::Ethertype(_) => 0,
-            Self::Mac(_) => 1,
-            Self::MacVlan(..) => 2,
-            Self::Promisc(_) => 3,
-            Self::Vlan(_) => 4,
-            Self::Dflt => 5,
-            Self::EthertypeMac(..) => 8,
-            Self::PromiscVlan(..) => 9,
+            Self::Ethertype(_) => recipe::ETHERTYPE,
+            Self::Mac(_) => recipe::MAC,
+            Self::MacVlan(..) => recipe::MAC_VLAN,
+            Self::Promisc(_) => recipe::PROMISC,
+            Self::Vlan(_) => recipe::VLAN,
+            Self::Dflt => recipe::DFLT,
+            Self::EthertypeMac(..) => recipe::ETHERTYPE_MAC,
+            Self::PromiscVlan(..) => recipe::PROMISC_VLAN,
         }
     }
 
     /// Whether the recipe tells frames from the port and frames from VSIs apart: address and VLAN look-ups do not.
     pub fn is_directional(&self) -> bool {
-        !matches!(self, Self::Mac(_) | Self::MacVlan(..) | Self::Vlan(_))
+        recipe::is_directional(self.recipe())
+    }
+
+    /// What the recipe matches, as one word.
+    pub(crate) fn bits(&self) -> u64 {
+        match self {
+            Self::Mac(mac) => recipe::address(mac, 0),
+            Self::MacVlan(mac, low) | Self::EthertypeMac(low, mac) => recipe::address(mac, *low),
+            Self::Ethertype(low) | Self::Vlan(low) => u64::from(*low),
+            Self::Promisc(class) => recipe::class(*class, 0),
+            Self::PromiscVlan(class, vid) => recipe::class(*class, *vid),
+            Self::Dflt => 0,
+        }
     }
 }
 

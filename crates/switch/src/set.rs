@@ -19,6 +19,7 @@ impl VsiSet {
     }
 
     /// Puts a VSI in; whether it was not there.
+    #[inline]
     pub fn insert(&mut self, vsi: VsiId) -> bool {
         let (at, bit) = (vsi.index() / 64, 1 << (vsi.index() % 64));
         let Some(word) = self.words.get_mut(at) else { return false };
@@ -29,6 +30,7 @@ impl VsiSet {
     }
 
     /// Takes a VSI out; whether it was there.
+    #[inline]
     pub fn remove(&mut self, vsi: VsiId) -> bool {
         let (at, bit) = (vsi.index() / 64, 1 << (vsi.index() % 64));
         let Some(word) = self.words.get_mut(at) else { return false };
@@ -41,6 +43,7 @@ impl VsiSet {
     }
 
     /// Whether a VSI is in it.
+    #[inline]
     pub fn contains(&self, vsi: VsiId) -> bool {
         self.words.get(vsi.index() / 64).is_some_and(|word| word >> (vsi.index() % 64) & 1 == 1)
     }
@@ -51,11 +54,13 @@ impl VsiSet {
     }
 
     /// Whether none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.used == 0
     }
 
     /// Takes all out.
+    #[inline]
     pub fn clear(&mut self) {
         for at in bits(u64::from(self.used)) {
             if let Some(word) = self.words.get_mut(at) {
@@ -74,11 +79,13 @@ impl VsiSet {
     }
 
     /// Puts all of another set in.
+    #[inline]
     pub fn add_all(&mut self, other: &Self) {
         self.each(other, |mine, theirs| mine | theirs);
     }
 
     /// Keeps only what is in another set too.
+    #[inline]
     pub fn keep(&mut self, other: &Self) {
         for at in bits(u64::from(self.used)) {
             if let (Some(mine), Some(theirs)) = (self.words.get_mut(at), other.words.get(at)) {
@@ -89,12 +96,25 @@ impl VsiSet {
     }
 
     /// Whether it shares a VSI with another set.
+    #[inline]
     pub fn meets(&self, other: &Self) -> bool {
         bits(u64::from(self.used & other.used))
             .any(|at| matches!((self.words.get(at), other.words.get(at)), (Some(a), Some(b)) if a & b != 0))
     }
 
+    /// Puts in what two other sets share.
+    pub(crate) fn add_common(&mut self, one: &Self, other: &Self) {
+        for at in bits(u64::from(one.used & other.used)) {
+            let words = (self.words.get_mut(at), one.words.get(at), other.words.get(at));
+            if let (Some(mine), Some(one), Some(other)) = words {
+                *mine |= one & other;
+                self.used |= u16::from(*mine != 0) << at;
+            }
+        }
+    }
+
     /// Takes all of another set out.
+    #[inline]
     pub fn remove_all(&mut self, other: &Self) {
         self.each(other, |mine, theirs| mine & !theirs);
     }

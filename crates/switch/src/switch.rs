@@ -1,8 +1,10 @@
 //! The switch as tables: who takes part, the rules, the VSI lists.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 use crate::hash::Seed;
+use crate::recipe;
 use crate::rule::{
     Action, Direction, ListId, Lookup, MAX_LISTS, MAX_PORTS, MAX_RULES, Rule, RuleError, RuleId,
 };
@@ -17,6 +19,8 @@ pub struct Switch {
     free: Vec<u16>,
     index: HashMap<Key, RuleId, Seed>,
     recipes: [usize; 10],
+    /// A bit for each recipe that has a rule.
+    present: u16,
     lists: Vec<Option<VsiSet>>,
     pub(crate) enabled: VsiSet,
     pub(crate) src_prune: VsiSet,
@@ -24,29 +28,29 @@ pub struct Switch {
 }
 
 /// A look-up on a port, as the index knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
     bits: u64,
     table: u16,
 }
 
+impl Hash for Key {
+    /// One word: what a guest chooses is in `bits`, and each has few tables to be in.
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.bits ^ u64::from(self.table).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    }
+}
+
 impl Key {
-    /// Only a directional look-up tells frames from the port and frames from VSIs apart.
-    fn new(port: u8, direction: Direction, lookup: &Lookup) -> Self {
-        let address = |mac: &[u8; 6], low: u16| {
-            mac.iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte)) << 16 | u64::from(low)
-        };
-        let bits = match lookup {
-            Lookup::Ethertype(ethertype) => u64::from(*ethertype),
-            Lookup::Mac(mac) => address(mac, 0),
-            Lookup::MacVlan(mac, low) | Lookup::EthertypeMac(low, mac) => address(mac, *low),
-            Lookup::Promisc(class) => *class as u64,
-            Lookup::Vlan(vid) => u64::from(*vid),
-            Lookup::Dflt => 0,
-            Lookup::PromiscVlan(class, vid) => (*class as u64) << 16 | u64::from(*vid),
-        };
-        let tx = lookup.is_directional() && direction == Direction::Tx;
-        Self { bits, table: u16::from(lookup.recipe()) << 8 | u16::from(tx) << 7 | u16::from(port) }
+    #[inline]
+    fn new(port: u8, direction: Direction, recipe: u8, bits: u64) -> Self {
+        let tx = recipe::is_directional(recipe) && direction == Direction::Tx;
+        Self { bits, table: u16::from(recipe) << 8 | u16::from(tx) << 7 | u16::from(port) }
+    }
+
+    fn of(rule: &Rule) -> Self {
+        Self::new(rule.port, rule.direction, rule.lookup.recipe(), rule.lookup.bits())
     }
 }
 
@@ -59,6 +63,7 @@ impl Switch {
             free: Vec::new(),
             index: HashMap::with_hasher(Seed::new(seed)),
             recipes: [0; 10],
+            present: 0,
             lists: Vec::new(),
             enabled: VsiSet::new(),
             src_prune: VsiSet::new(),
@@ -109,7 +114,7 @@ impl Switch {
             return Err(RuleError::Range);
         }
         self.check_action(&rule.action)?;
-        let key = Key::new(rule.port, rule.direction, &rule.lookup);
+        let key = Key::of(&rule);
         if let Some(id) = self.index.get(&key) {
             return Err(RuleError::Exists(*id));
         }
@@ -146,7 +151,7 @@ impl Switch {
         let rule = rule.ok_or(RuleError::NoRule(id))?;
         self.free.push(id.0);
         self.count(&rule, -1);
-        self.index.remove(&Key::new(rule.port, rule.direction, &rule.lookup));
+        self.index.remove(&Key::of(&rule));
         Ok(rule)
     }
 
@@ -218,16 +223,25 @@ impl Switch {
     }
 
     fn count(&mut self, rule: &Rule, by: isize) {
-        if let Some(count) = self.recipes.get_mut(usize::from(rule.lookup.recipe())) {
+        let recipe = rule.lookup.recipe();
+        if let Some(count) = self.recipes.get_mut(usize::from(recipe)) {
             *count = count.saturating_add_signed(by);
+            self.present = self.present & !(1 << recipe) | u16::from(*count != 0) << recipe;
         }
     }
 
-    /// The rule of a look-up for frames of a direction.
-    pub(crate) fn find(&self, port: u8, direction: Direction, lookup: &Lookup) -> Option<&Rule> {
-        if self.recipes.get(usize::from(lookup.recipe())) == Some(&0) {
+    /// The rule of a recipe and its key ([`Lookup::bits`]) for frames of a direction.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        port: u8,
+        direction: Direction,
+        recipe: u8,
+        bits: u64,
+    ) -> Option<&Rule> {
+        if self.present >> recipe & 1 == 0 {
             return None;
         }
-        self.rule(*self.index.get(&Key::new(port, direction, lookup))?)
+        self.rule(*self.index.get(&Key::new(port, direction, recipe, bits))?)
     }
 }
