@@ -111,7 +111,8 @@ impl Messages {
 
     /// Read BAR3: the table at 0, the pending bits at 0x8000, zero elsewhere; any width.
     pub fn read_bar3(&self, offset: u64, to: &mut [u8]) {
-        for (byte, at) in to.iter_mut().zip(offset..) {
+        to.fill(0); // an end of 64 bits is none of ours
+        for (byte, at) in to.iter_mut().zip(offset..=u64::MAX) {
             *byte = match at.checked_sub(PBA) {
                 None => self.byte(0, at),
                 Some(at) => self.pba_byte(at),
@@ -126,7 +127,8 @@ impl Messages {
 
     /// Read the IMS slots: ADDRESS_LO, ADDRESS_HI, DATA and CONTROL of 16 bytes each; any width.
     pub fn read_ims(&self, offset: u64, to: &mut [u8]) {
-        for (byte, at) in to.iter_mut().zip(offset..) {
+        to.fill(0); // an end of 64 bits is none of ours
+        for (byte, at) in to.iter_mut().zip(offset..=u64::MAX) {
             *byte = self.byte(MSIX_VECTORS, at);
         }
     }
