@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated, get_origin
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "crates/spec/src/generated.rs"
@@ -52,13 +53,18 @@ class Generator:
 
     def run(self) -> str:
         """The whole file."""
-        for package, modules in packages():
+        parts = list(packages())
+        for package, modules in parts:  # all first: a block may place what another part declares
+            self.here = package.__name__.split(".")[-1]
+            self.paths |= {cls: self.path(cls) for module in modules for cls in declared_in(module)}
+        for package, modules in parts:
             self.here = package.__name__.split(".")[-1]
             self.put(0, f"/// {first_line(package)}\npub mod {self.here} {{")
             self.put(1, "use super::*;")
+            for name, doc, value in (c for module in modules for c in constants(module)):
+                self.put(1, f"/// {doc}\npub const {name}: u32 = {value:#x};")
             classes = [c for module in modules for c in declared_in(module)]
             for cls in classes:
-                self.paths[cls] = f"crate::{self.here}::{cls.__name__}"
                 if issubclass(cls, IntEnum):
                     self.enum(cls)
                 elif issubclass(cls, Word):
@@ -67,6 +73,11 @@ class Generator:
                     self.block(cls)
             self.put(0, "}\n")
         return "\n".join(self.lines).rstrip() + "\n"
+
+    def path(self, cls: type) -> str:
+        """Where a class of the part being written goes: a block is a module."""
+        name = snake(cls.__name__) if issubclass(cls, RegisterBlock) else cls.__name__
+        return f"crate::{self.here}::{name}"
 
     def put(self, depth: int, text: str) -> None:
         """Add lines, indented."""
@@ -113,6 +124,9 @@ class Generator:
             self.bytes(cls, depth + 1)
         if hasattr(cls, "at"):
             self.put(depth + 1, f"/// Byte offset in its block.\npub const AT: u32 = {cls.at:#x};")
+        if cls.count > 1:
+            self.put(depth + 1, f"/// How many there are in a row.\npub const COUNT: u32 = {cls.count};")
+            self.put(depth + 1, f"/// Bytes from one to the next.\npub const STRIDE: u32 = {cls.stride:#x};")
         for field in cls.fields.values():
             self.field(cls, field, depth + 1)
         self.put(depth, "}")
@@ -151,7 +165,6 @@ class Generator:
         """A block as a module: its own words, an enum of its registers, and its layout."""
         self.put(1, f"\n/// {first_line(cls)} ({cls.ref})\npub mod {snake(cls.__name__)} {{")
         self.put(2, "use super::*;")
-        self.paths[cls] = f"crate::{self.here}::{snake(cls.__name__)}"
         for span in cls.spans.values():
             if span.what not in self.paths and issubclass(span.what, Word):
                 self.word(span.what, 2)
@@ -265,6 +278,13 @@ def declared_in(module: ModuleType) -> list[type]:
         and issubclass(thing, (Word, RegisterBlock, IntEnum))
         and thing.__module__ == module.__name__
     ]
+
+
+def constants(module: ModuleType) -> Iterator[tuple[str, str, int]]:
+    """Name, documentation and value of each number that a module annotates with what it means."""
+    for name, kind in inspect.get_annotations(module).items():
+        if get_origin(kind) is Annotated:
+            yield name, kind.__metadata__[0], getattr(module, name)
 
 
 def main() -> int:

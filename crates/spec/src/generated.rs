@@ -3,6 +3,17988 @@
 
 use crate::layout::{Block, Register, Span, What, from_bytes, to_bytes};
 
+/// E810: registers, descriptors, queue contexts and admin commands of the network adapter.
+pub mod e810 {
+    use super::*;
+    /// Bytes of an admin queue's or mailbox's descriptor
+    pub const AQ_DESC_BYTES: u32 = 0x20;
+    /// Bytes over which a buffer is large: LB must be set
+    pub const AQ_LG_BUF: u32 = 0x200;
+    /// Bytes of the greatest buffer
+    pub const AQ_MAX_BUF: u32 = 0x1000;
+    /// Bytes of a package's name in AqPackageInfo
+    pub const PKG_NAME_BYTES: u32 = 0x1c;
+    /// Bytes of a package in the list of packages, behind the 4 of their number
+    pub const PKG_INFO_BYTES: u32 = 0x28;
+    /// Bytes of the answer to GET_PHY_CAPS, of which AqPhyCapsData is the first 40
+    pub const PHY_CAPS_BYTES: u32 = 0x230;
+    /// Bytes of the first version of AqLinkStatus
+    pub const LINK_STATUS_V1_BYTES: u32 = 0x20;
+    /// Levels of the transmit scheduler, at most
+    pub const SCHED_LEVELS: u32 = 0x9;
+    /// Bytes of an RSS key
+    pub const RSS_KEY_BYTES: u32 = 0x34;
+    /// Entries of a VSI's RSS look-up table
+    pub const RSS_LUT_VSI: u32 = 0x40;
+    /// Entries of a global RSS look-up table
+    pub const RSS_LUT_GLOBAL: u32 = 0x200;
+    /// Entries of the function's RSS look-up table
+    pub const RSS_LUT_PF: u32 = 0x800;
+    /// Bytes of a packet's header that a look-up rule carries
+    pub const SW_RULE_HEADER_BYTES: u32 = 0x10;
+    /// Bytes of a receive queue's context
+    pub const RX_CONTEXT_BYTES: u32 = 0x20;
+    /// Bytes of a transmit queue's context in the command that adds it
+    pub const TX_CONTEXT_BYTES: u32 = 0x16;
+    /// Bytes of BAR 0 with interrupt message storage
+    pub const BAR0_SIZE: u32 = 0x10000000;
+    /// Bytes of BAR 0 without interrupt message storage
+    pub const BAR0_PLAIN: u32 = 0x8000000;
+    /// Bytes of BAR 3: the MSI-X table and its pending bits
+    pub const BAR3_SIZE: u32 = 0x10000;
+    /// Bytes from one page to the next: what can be given to a guest by itself
+    pub const PAGE: u32 = 0x1000;
+    /// Virtual station interfaces
+    pub const VSIS: u32 = 0x300;
+    /// Receive queues
+    pub const RX_QUEUES: u32 = 0x800;
+    /// Transmit queues
+    pub const TX_QUEUES: u32 = 0x4000;
+    /// MSI-X vectors
+    pub const VECTORS: u32 = 0x800;
+    /// Interrupt throttling timers of a vector
+    pub const ITRS: u32 = 0x3;
+    /// Ports
+    pub const PORTS: u32 = 0x8;
+    /// Virtual functions
+    pub const VFS: u32 = 0x100;
+    /// Slots of interrupt message storage (siov, no public specification)
+    pub const IMS_SLOTS: u32 = 0x4000;
+    /// Counters of flow director filters
+    pub const FD_COUNTERS: u32 = 0x1000;
+    /// Bytes of a transmit descriptor
+    pub const TX_DESC_BYTES: u32 = 0x10;
+    /// Bytes of a receive descriptor
+    pub const RX_DESC_BYTES: u32 = 0x20;
+    /// Data descriptors of a packet, or of a segment of one
+    pub const TXD_MAX_BUFFERS: u32 = 0x8;
+    /// Least payload of a segment, in bytes
+    pub const TXD_MIN_MSS: u32 = 0x40;
+    /// Greatest payload of a segment, in bytes
+    pub const TXD_MAX_MSS: u32 = 0x25c4;
+    /// Receive buffers that a packet may be spread over
+    pub const RXQ_MAX_BUFFERS: u32 = 0x5;
+    /// Greatest frame, in bytes with its CRC
+    pub const MAX_FRAME: u32 = 0x2600;
+
+    /// What a descriptor of the admin queue or mailbox asks for, or tells.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum AqOpcode {
+        /// `0x1`
+        GET_VER = 0x1,
+        /// `0x2`
+        DRIVER_VER = 0x2,
+        /// `0x3`
+        Q_SHUTDOWN = 0x3,
+        /// `0x5`
+        GET_EXP_ERR = 0x5,
+        /// `0x8`
+        REQ_RES = 0x8,
+        /// `0x9`
+        RELEASE_RES = 0x9,
+        /// `0xa`
+        LIST_FUNC_CAPS = 0xa,
+        /// `0xb`
+        LIST_DEV_CAPS = 0xb,
+        /// `0x107`
+        MANAGE_MAC_READ = 0x107,
+        /// `0x108`
+        MANAGE_MAC_WRITE = 0x108,
+        /// `0x110`
+        CLEAR_PXE_MODE = 0x110,
+        /// `0x112`
+        CONFIG_NO_DROP_POLICY = 0x112,
+        /// `0x200`
+        GET_SW_CFG = 0x200,
+        /// `0x203`
+        SET_PORT_PARAMS = 0x203,
+        /// `0x204`
+        GET_RES_ALLOC = 0x204,
+        /// `0x208`
+        ALLOC_RES = 0x208,
+        /// `0x209`
+        FREE_RES = 0x209,
+        /// `0x20a`
+        GET_ALLOCD_RES_DESC = 0x20a,
+        /// `0x20c`
+        SET_VLAN_MODE_PARAMETERS = 0x20c,
+        /// `0x20d`
+        GET_VLAN_MODE_PARAMETERS = 0x20d,
+        /// `0x210`
+        ADD_VSI = 0x210,
+        /// `0x211`
+        UPDATE_VSI = 0x211,
+        /// `0x212`
+        GET_VSI_PARAMS = 0x212,
+        /// `0x213`
+        FREE_VSI = 0x213,
+        /// `0x260`
+        ADD_UPDATE_MIR_RULE = 0x260,
+        /// `0x261`
+        DEL_MIR_RULE = 0x261,
+        /// `0x280`
+        SET_STORM_CFG = 0x280,
+        /// `0x281`
+        GET_STORM_CFG = 0x281,
+        /// `0x290`
+        ADD_RECIPE = 0x290,
+        /// `0x291`
+        RECIPE_TO_PROFILE = 0x291,
+        /// `0x292`
+        GET_RECIPE = 0x292,
+        /// `0x293`
+        GET_RECIPE_TO_PROFILE = 0x293,
+        /// `0x2a0`
+        ADD_SW_RULES = 0x2a0,
+        /// `0x2a1`
+        UPDATE_SW_RULES = 0x2a1,
+        /// `0x2a2`
+        REMOVE_SW_RULES = 0x2a2,
+        /// `0x2a3`
+        GET_SW_RULES = 0x2a3,
+        /// `0x2a4`
+        CLEAR_PF_CFG = 0x2a4,
+        /// `0x302`
+        QUERY_PFC_MODE = 0x302,
+        /// `0x303`
+        SET_PFC_MODE = 0x303,
+        /// `0x306`
+        SET_DCB_PARAMS = 0x306,
+        /// `0x400`
+        GET_DFLT_TOPO = 0x400,
+        /// `0x401`
+        ADD_SCHED_ELEMS = 0x401,
+        /// `0x403`
+        CFG_SCHED_ELEMS = 0x403,
+        /// `0x404`
+        GET_SCHED_ELEMS = 0x404,
+        /// `0x408`
+        MOVE_SCHED_ELEMS = 0x408,
+        /// `0x409`
+        SUSPEND_SCHED_ELEMS = 0x409,
+        /// `0x40a`
+        RESUME_SCHED_ELEMS = 0x40a,
+        /// `0x40e`
+        QUERY_PORT_ETS = 0x40e,
+        /// `0x40f`
+        DELETE_SCHED_ELEMS = 0x40f,
+        /// `0x410`
+        ADD_RL_PROFILES = 0x410,
+        /// `0x411`
+        QUERY_RL_PROFILES = 0x411,
+        /// `0x412`
+        QUERY_SCHED_RES = 0x412,
+        /// `0x413`
+        QUERY_NODE_TO_ROOT = 0x413,
+        /// `0x414`
+        CFG_L2_NODE_CGD = 0x414,
+        /// `0x415`
+        REMOVE_RL_PROFILES = 0x415,
+        /// `0x417`
+        SET_TX_TOPO = 0x417,
+        /// `0x418`
+        GET_TX_TOPO = 0x418,
+        /// `0x419`
+        CFG_NODE_ATTR = 0x419,
+        /// `0x41a`
+        QUERY_NODE_ATTR = 0x41a,
+        /// `0x600`
+        GET_PHY_CAPS = 0x600,
+        /// `0x601`
+        SET_PHY_CFG = 0x601,
+        /// `0x603`
+        SET_MAC_CFG = 0x603,
+        /// `0x605`
+        RESTART_AN = 0x605,
+        /// `0x607`
+        GET_LINK_STATUS = 0x607,
+        /// `0x613`
+        SET_EVENT_MASK = 0x613,
+        /// `0x620`
+        SET_MAC_LB = 0x620,
+        /// `0x632`
+        GET_SENSOR_READING = 0x632,
+        /// `0x6e0`
+        GET_LINK_TOPO = 0x6e0,
+        /// `0x6e9`
+        SET_PORT_ID_LED = 0x6e9,
+        /// `0x6ea`
+        GET_PORT_OPTIONS = 0x6ea,
+        /// `0x6eb`
+        SET_PORT_OPTION = 0x6eb,
+        /// `0x6ee`
+        SFF_EEPROM = 0x6ee,
+        /// `0x701`
+        NVM_READ = 0x701,
+        /// `0x702`
+        NVM_ERASE = 0x702,
+        /// `0x703`
+        NVM_WRITE = 0x703,
+        /// `0x704`
+        NVM_CFG_READ = 0x704,
+        /// `0x705`
+        NVM_CFG_WRITE = 0x705,
+        /// `0x706`
+        NVM_CHECKSUM = 0x706,
+        /// `0x707`
+        NVM_WRITE_ACTIVATE = 0x707,
+        /// `0x709`
+        NVM_UPDATE_EMPR = 0x709,
+        /// `0x70a`
+        NVM_PKG_DATA = 0x70a,
+        /// `0x70b`
+        NVM_PASS_COMPONENT_TBL = 0x70b,
+        /// `0x801`
+        SEND_MSG_TO_PF = 0x801,
+        /// `0x802`
+        SEND_MSG_TO_VF = 0x802,
+        /// `0xa00`
+        LLDP_GET_MIB = 0xa00,
+        /// `0xa01`
+        LLDP_SET_MIB_CHANGE = 0xa01,
+        /// `0xa05`
+        LLDP_STOP = 0xa05,
+        /// `0xa06`
+        LLDP_START = 0xa06,
+        /// `0xa07`
+        GET_CEE_DCB_CFG = 0xa07,
+        /// `0xa08`
+        LLDP_SET_LOCAL_MIB = 0xa08,
+        /// `0xa09`
+        LLDP_STOP_START_SPECIFIC_AGENT = 0xa09,
+        /// `0xa0a`
+        LLDP_FILTER_CTRL = 0xa0a,
+        /// `0xb02`
+        SET_RSS_KEY = 0xb02,
+        /// `0xb03`
+        SET_RSS_LUT = 0xb03,
+        /// `0xb04`
+        GET_RSS_KEY = 0xb04,
+        /// `0xb05`
+        GET_RSS_LUT = 0xb05,
+        /// `0xb06`
+        CLEAR_FD_TABLE = 0xb06,
+        /// `0xc30`
+        ADD_TXQS = 0xc30,
+        /// `0xc31`
+        DIS_TXQS = 0xc31,
+        /// `0xc32`
+        MOVE_RECFG_TXQS = 0xc32,
+        /// `0xc40`
+        DOWNLOAD_PKG = 0xc40,
+        /// `0xc41`
+        UPLOAD_SECTION = 0xc41,
+        /// `0xc42`
+        UPDATE_PKG = 0xc42,
+        /// `0xc43`
+        GET_PKG_INFO_LIST = 0xc43,
+        /// `0xc90`
+        DRIVER_SHARED_PARAMS = 0xc90,
+        /// `0x1001`
+        EVENT_LAN_OVERFLOW = 0x1001,
+        /// `0xff08`
+        DEBUG_DUMP_INTERNALS = 0xff08,
+        /// `0xff20`
+        SET_HEALTH_STATUS_CONFIG = 0xff20,
+        /// `0xff21`
+        GET_SUPPORTED_HEALTH_STATUS_CODES = 0xff21,
+        /// `0xff22`
+        GET_HEALTH_STATUS = 0xff22,
+        /// `0xff23`
+        CLEAR_HEALTH_STATUS = 0xff23,
+        /// `0xff30`
+        FW_LOGS_CONFIG = 0xff30,
+        /// `0xff31`
+        FW_LOGS_REGISTER = 0xff31,
+        /// `0xff32`
+        FW_LOGS_QUERY = 0xff32,
+        /// `0xff33`
+        FW_LOGS_EVENT = 0xff33,
+    }
+    impl AqOpcode {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x1 => Some(Self::GET_VER),
+                0x2 => Some(Self::DRIVER_VER),
+                0x3 => Some(Self::Q_SHUTDOWN),
+                0x5 => Some(Self::GET_EXP_ERR),
+                0x8 => Some(Self::REQ_RES),
+                0x9 => Some(Self::RELEASE_RES),
+                0xa => Some(Self::LIST_FUNC_CAPS),
+                0xb => Some(Self::LIST_DEV_CAPS),
+                0x107 => Some(Self::MANAGE_MAC_READ),
+                0x108 => Some(Self::MANAGE_MAC_WRITE),
+                0x110 => Some(Self::CLEAR_PXE_MODE),
+                0x112 => Some(Self::CONFIG_NO_DROP_POLICY),
+                0x200 => Some(Self::GET_SW_CFG),
+                0x203 => Some(Self::SET_PORT_PARAMS),
+                0x204 => Some(Self::GET_RES_ALLOC),
+                0x208 => Some(Self::ALLOC_RES),
+                0x209 => Some(Self::FREE_RES),
+                0x20a => Some(Self::GET_ALLOCD_RES_DESC),
+                0x20c => Some(Self::SET_VLAN_MODE_PARAMETERS),
+                0x20d => Some(Self::GET_VLAN_MODE_PARAMETERS),
+                0x210 => Some(Self::ADD_VSI),
+                0x211 => Some(Self::UPDATE_VSI),
+                0x212 => Some(Self::GET_VSI_PARAMS),
+                0x213 => Some(Self::FREE_VSI),
+                0x260 => Some(Self::ADD_UPDATE_MIR_RULE),
+                0x261 => Some(Self::DEL_MIR_RULE),
+                0x280 => Some(Self::SET_STORM_CFG),
+                0x281 => Some(Self::GET_STORM_CFG),
+                0x290 => Some(Self::ADD_RECIPE),
+                0x291 => Some(Self::RECIPE_TO_PROFILE),
+                0x292 => Some(Self::GET_RECIPE),
+                0x293 => Some(Self::GET_RECIPE_TO_PROFILE),
+                0x2a0 => Some(Self::ADD_SW_RULES),
+                0x2a1 => Some(Self::UPDATE_SW_RULES),
+                0x2a2 => Some(Self::REMOVE_SW_RULES),
+                0x2a3 => Some(Self::GET_SW_RULES),
+                0x2a4 => Some(Self::CLEAR_PF_CFG),
+                0x302 => Some(Self::QUERY_PFC_MODE),
+                0x303 => Some(Self::SET_PFC_MODE),
+                0x306 => Some(Self::SET_DCB_PARAMS),
+                0x400 => Some(Self::GET_DFLT_TOPO),
+                0x401 => Some(Self::ADD_SCHED_ELEMS),
+                0x403 => Some(Self::CFG_SCHED_ELEMS),
+                0x404 => Some(Self::GET_SCHED_ELEMS),
+                0x408 => Some(Self::MOVE_SCHED_ELEMS),
+                0x409 => Some(Self::SUSPEND_SCHED_ELEMS),
+                0x40a => Some(Self::RESUME_SCHED_ELEMS),
+                0x40e => Some(Self::QUERY_PORT_ETS),
+                0x40f => Some(Self::DELETE_SCHED_ELEMS),
+                0x410 => Some(Self::ADD_RL_PROFILES),
+                0x411 => Some(Self::QUERY_RL_PROFILES),
+                0x412 => Some(Self::QUERY_SCHED_RES),
+                0x413 => Some(Self::QUERY_NODE_TO_ROOT),
+                0x414 => Some(Self::CFG_L2_NODE_CGD),
+                0x415 => Some(Self::REMOVE_RL_PROFILES),
+                0x417 => Some(Self::SET_TX_TOPO),
+                0x418 => Some(Self::GET_TX_TOPO),
+                0x419 => Some(Self::CFG_NODE_ATTR),
+                0x41a => Some(Self::QUERY_NODE_ATTR),
+                0x600 => Some(Self::GET_PHY_CAPS),
+                0x601 => Some(Self::SET_PHY_CFG),
+                0x603 => Some(Self::SET_MAC_CFG),
+                0x605 => Some(Self::RESTART_AN),
+                0x607 => Some(Self::GET_LINK_STATUS),
+                0x613 => Some(Self::SET_EVENT_MASK),
+                0x620 => Some(Self::SET_MAC_LB),
+                0x632 => Some(Self::GET_SENSOR_READING),
+                0x6e0 => Some(Self::GET_LINK_TOPO),
+                0x6e9 => Some(Self::SET_PORT_ID_LED),
+                0x6ea => Some(Self::GET_PORT_OPTIONS),
+                0x6eb => Some(Self::SET_PORT_OPTION),
+                0x6ee => Some(Self::SFF_EEPROM),
+                0x701 => Some(Self::NVM_READ),
+                0x702 => Some(Self::NVM_ERASE),
+                0x703 => Some(Self::NVM_WRITE),
+                0x704 => Some(Self::NVM_CFG_READ),
+                0x705 => Some(Self::NVM_CFG_WRITE),
+                0x706 => Some(Self::NVM_CHECKSUM),
+                0x707 => Some(Self::NVM_WRITE_ACTIVATE),
+                0x709 => Some(Self::NVM_UPDATE_EMPR),
+                0x70a => Some(Self::NVM_PKG_DATA),
+                0x70b => Some(Self::NVM_PASS_COMPONENT_TBL),
+                0x801 => Some(Self::SEND_MSG_TO_PF),
+                0x802 => Some(Self::SEND_MSG_TO_VF),
+                0xa00 => Some(Self::LLDP_GET_MIB),
+                0xa01 => Some(Self::LLDP_SET_MIB_CHANGE),
+                0xa05 => Some(Self::LLDP_STOP),
+                0xa06 => Some(Self::LLDP_START),
+                0xa07 => Some(Self::GET_CEE_DCB_CFG),
+                0xa08 => Some(Self::LLDP_SET_LOCAL_MIB),
+                0xa09 => Some(Self::LLDP_STOP_START_SPECIFIC_AGENT),
+                0xa0a => Some(Self::LLDP_FILTER_CTRL),
+                0xb02 => Some(Self::SET_RSS_KEY),
+                0xb03 => Some(Self::SET_RSS_LUT),
+                0xb04 => Some(Self::GET_RSS_KEY),
+                0xb05 => Some(Self::GET_RSS_LUT),
+                0xb06 => Some(Self::CLEAR_FD_TABLE),
+                0xc30 => Some(Self::ADD_TXQS),
+                0xc31 => Some(Self::DIS_TXQS),
+                0xc32 => Some(Self::MOVE_RECFG_TXQS),
+                0xc40 => Some(Self::DOWNLOAD_PKG),
+                0xc41 => Some(Self::UPLOAD_SECTION),
+                0xc42 => Some(Self::UPDATE_PKG),
+                0xc43 => Some(Self::GET_PKG_INFO_LIST),
+                0xc90 => Some(Self::DRIVER_SHARED_PARAMS),
+                0x1001 => Some(Self::EVENT_LAN_OVERFLOW),
+                0xff08 => Some(Self::DEBUG_DUMP_INTERNALS),
+                0xff20 => Some(Self::SET_HEALTH_STATUS_CONFIG),
+                0xff21 => Some(Self::GET_SUPPORTED_HEALTH_STATUS_CODES),
+                0xff22 => Some(Self::GET_HEALTH_STATUS),
+                0xff23 => Some(Self::CLEAR_HEALTH_STATUS),
+                0xff30 => Some(Self::FW_LOGS_CONFIG),
+                0xff31 => Some(Self::FW_LOGS_REGISTER),
+                0xff32 => Some(Self::FW_LOGS_QUERY),
+                0xff33 => Some(Self::FW_LOGS_EVENT),
+                _ => None,
+            }
+        }
+    }
+
+    /// Return code of a command.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum AqRc {
+        /// `0x0`
+        OK = 0x0,
+        /// `0x1`
+        EPERM = 0x1,
+        /// `0x2`
+        ENOENT = 0x2,
+        /// `0x3`
+        ESRCH = 0x3,
+        /// `0x4`
+        EINTR = 0x4,
+        /// `0x5`
+        EIO = 0x5,
+        /// `0x6`
+        ENXIO = 0x6,
+        /// `0x7`
+        E2BIG = 0x7,
+        /// `0x8`
+        EAGAIN = 0x8,
+        /// `0x9`
+        ENOMEM = 0x9,
+        /// `0xa`
+        EACCES = 0xa,
+        /// `0xb`
+        EFAULT = 0xb,
+        /// `0xc`
+        EBUSY = 0xc,
+        /// `0xd`
+        EEXIST = 0xd,
+        /// `0xe`
+        EINVAL = 0xe,
+        /// `0xf`
+        ENOTTY = 0xf,
+        /// `0x10`
+        ENOSPC = 0x10,
+        /// `0x11`
+        ENOSYS = 0x11,
+        /// `0x12`
+        ERANGE = 0x12,
+        /// `0x13`
+        EFLUSHED = 0x13,
+        /// `0x14`
+        BAD_ADDR = 0x14,
+        /// `0x15`
+        EMODE = 0x15,
+        /// `0x16`
+        EFBIG = 0x16,
+        /// `0x17`
+        ESBCOMP = 0x17,
+        /// `0x18`
+        ENOSEC = 0x18,
+        /// `0x19`
+        EBADSIG = 0x19,
+        /// `0x1a`
+        ESVN = 0x1a,
+        /// `0x1b`
+        EBADMAN = 0x1b,
+        /// `0x1c`
+        EBADBUF = 0x1c,
+        /// `0x1d`
+        EACCES_BMCU = 0x1d,
+    }
+    impl AqRc {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::OK),
+                0x1 => Some(Self::EPERM),
+                0x2 => Some(Self::ENOENT),
+                0x3 => Some(Self::ESRCH),
+                0x4 => Some(Self::EINTR),
+                0x5 => Some(Self::EIO),
+                0x6 => Some(Self::ENXIO),
+                0x7 => Some(Self::E2BIG),
+                0x8 => Some(Self::EAGAIN),
+                0x9 => Some(Self::ENOMEM),
+                0xa => Some(Self::EACCES),
+                0xb => Some(Self::EFAULT),
+                0xc => Some(Self::EBUSY),
+                0xd => Some(Self::EEXIST),
+                0xe => Some(Self::EINVAL),
+                0xf => Some(Self::ENOTTY),
+                0x10 => Some(Self::ENOSPC),
+                0x11 => Some(Self::ENOSYS),
+                0x12 => Some(Self::ERANGE),
+                0x13 => Some(Self::EFLUSHED),
+                0x14 => Some(Self::BAD_ADDR),
+                0x15 => Some(Self::EMODE),
+                0x16 => Some(Self::EFBIG),
+                0x17 => Some(Self::ESBCOMP),
+                0x18 => Some(Self::ENOSEC),
+                0x19 => Some(Self::EBADSIG),
+                0x1a => Some(Self::ESVN),
+                0x1b => Some(Self::EBADMAN),
+                0x1c => Some(Self::EBADBUF),
+                0x1d => Some(Self::EACCES_BMCU),
+                _ => None,
+            }
+        }
+    }
+
+    /// Flags of a descriptor: the first that hardware sets, then those of software. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqFlags(pub u16);
+    impl AqFlags {
+        /// The value after a cold reset.
+        pub const RESET: u16 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u16 = 0xfe0f;
+        /// Bits that a write stores.
+        pub const RW_MASK: u16 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u16 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u16 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u16 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u16 = 0x1f0;
+        /// Bits 0: Descriptor Done (RO)
+        pub const fn DD(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_DD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u16) & 0x1);
+            self
+        }
+        /// Bits 1: Completed (RO)
+        pub const fn CMP(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_CMP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u16) << 1) & 0x2);
+            self
+        }
+        /// Bits 2: there was an error: the return code tells which (RO)
+        pub const fn ERR(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_ERR(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u16) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: the error is a virtual function's (RO)
+        pub const fn VFE(self) -> bool { self.0 & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_VFE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8) | (((value as u16) << 3) & 0x8);
+            self
+        }
+        /// Bits 9: Large Buffer: over 512 bytes (RO)
+        pub const fn LB(self) -> bool { self.0 & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_LB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x200) | (((value as u16) << 9) & 0x200);
+            self
+        }
+        /// Bits 10: the buffer holds data for the command (RO)
+        pub const fn RD(self) -> bool { self.0 & 0x400 != 0 }
+        /// The word with bits 10 set.
+        pub const fn with_RD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400) | (((value as u16) << 10) & 0x400);
+            self
+        }
+        /// Bits 11: the command is a virtual function's (RO)
+        pub const fn VFC(self) -> bool { self.0 & 0x800 != 0 }
+        /// The word with bits 11 set.
+        pub const fn with_VFC(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800) | (((value as u16) << 11) & 0x800);
+            self
+        }
+        /// Bits 12: there is a buffer (RO)
+        pub const fn BUF(self) -> bool { self.0 & 0x1000 != 0 }
+        /// The word with bits 12 set.
+        pub const fn with_BUF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000) | (((value as u16) << 12) & 0x1000);
+            self
+        }
+        /// Bits 13: no interrupt when it is done (RO)
+        pub const fn SI(self) -> bool { self.0 & 0x2000 != 0 }
+        /// The word with bits 13 set.
+        pub const fn with_SI(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000) | (((value as u16) << 13) & 0x2000);
+            self
+        }
+        /// Bits 14: an interrupt when there was an error (RO)
+        pub const fn EI(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_EI(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u16) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: Flush on Error: the commands behind it aren't done (RO)
+        pub const fn FE(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_FE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u16) << 15) & 0x8000);
+            self
+        }
+    }
+
+    /// A descriptor of the admin queue or mailbox. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqDesc(pub [u64; 4]);
+    impl AqDesc {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 4] = [0x0, 0x0, 0x0, 0x0];
+        /// The word out of its 32 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 32]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 32 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 32] { to_bytes(&self.0) }
+        /// Bits 15:0: flags (see AqFlags) (RO)
+        pub const fn FLAGS(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_FLAGS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: what is asked for (RO)
+        pub const fn OPCODE(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_OPCODE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: bytes in the buffer (RO)
+        pub const fn DATALEN(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_DATALEN(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: return code, in its low byte (RO)
+        pub const fn RETVAL(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_RETVAL(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 95:64: handed back as it is (RO)
+        pub const fn COOKIE_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_COOKIE_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: handed back as it is (RO)
+        pub const fn COOKIE_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_COOKIE_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 159:128: parameters, first 4 bytes (RO)
+        pub const fn PARAM0(self) -> u32 { (self.0[2] & 0xffffffff) as u32 }
+        /// The word with bits 159:128 set.
+        pub const fn with_PARAM0(mut self, value: u32) -> Self {
+            self.0[2] = (self.0[2] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 191:160: parameters, second 4 bytes (RO)
+        pub const fn PARAM1(self) -> u32 { ((self.0[2] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 191:160 set.
+        pub const fn with_PARAM1(mut self, value: u32) -> Self {
+            self.0[2] = (self.0[2] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 223:192: address of the buffer, high half; or parameters (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[3] & 0xffffffff) as u32 }
+        /// The word with bits 223:192 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[3] = (self.0[3] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 255:224: address of the buffer, low half; or parameters (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[3] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 255:224 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[3] = (self.0[3] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Parameters of a command without a buffer: nothing in common. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqParams(pub [u64; 2]);
+    impl AqParams {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffffffff, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+    }
+
+    /// Parameters of a command with a buffer. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqBuffer(pub [u64; 2]);
+    impl AqBuffer {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffffffff, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// GET_VER: versions of firmware and its interface. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqGetVersion(pub [u64; 2]);
+    impl AqGetVersion {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x0, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 31:0: boot ROM (RO)
+        pub const fn ROM_VER(self) -> u32 { (self.0[0] & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_ROM_VER(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 63:32: build of firmware (RO)
+        pub const fn FW_BUILD(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_FW_BUILD(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 71:64: branch of firmware (RO)
+        pub const fn FW_BRANCH(self) -> u8 { (self.0[1] & 0xff) as u8 }
+        /// The word with bits 71:64 set.
+        pub const fn with_FW_BRANCH(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 79:72: major version of firmware (RO)
+        pub const fn FW_MAJOR(self) -> u8 { ((self.0[1] >> 8) & 0xff) as u8 }
+        /// The word with bits 79:72 set.
+        pub const fn with_FW_MAJOR(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 87:80: minor version of firmware (RO)
+        pub const fn FW_MINOR(self) -> u8 { ((self.0[1] >> 16) & 0xff) as u8 }
+        /// The word with bits 87:80 set.
+        pub const fn with_FW_MINOR(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 95:88: patch of firmware (RO)
+        pub const fn FW_PATCH(self) -> u8 { ((self.0[1] >> 24) & 0xff) as u8 }
+        /// The word with bits 95:88 set.
+        pub const fn with_FW_PATCH(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff000000) | (((value as u64) << 24) & 0xff000000);
+            self
+        }
+        /// Bits 103:96: branch of the interface (RO)
+        pub const fn API_BRANCH(self) -> u8 { ((self.0[1] >> 32) & 0xff) as u8 }
+        /// The word with bits 103:96 set.
+        pub const fn with_API_BRANCH(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+        /// Bits 111:104: major version of the interface (RO)
+        pub const fn API_MAJOR(self) -> u8 { ((self.0[1] >> 40) & 0xff) as u8 }
+        /// The word with bits 111:104 set.
+        pub const fn with_API_MAJOR(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff0000000000) | (((value as u64) << 40) & 0xff0000000000);
+            self
+        }
+        /// Bits 119:112: minor version of the interface (RO)
+        pub const fn API_MINOR(self) -> u8 { ((self.0[1] >> 48) & 0xff) as u8 }
+        /// The word with bits 119:112 set.
+        pub const fn with_API_MINOR(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff000000000000) | (((value as u64) << 48) & 0xff000000000000);
+            self
+        }
+        /// Bits 127:120: patch of the interface (RO)
+        pub const fn API_PATCH(self) -> u8 { ((self.0[1] >> 56) & 0xff) as u8 }
+        /// The word with bits 127:120 set.
+        pub const fn with_API_PATCH(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff00000000000000) | (((value as u64) << 56) & 0xff00000000000000);
+            self
+        }
+    }
+
+    /// DRIVER_VER: the driver tells its version; its name is in the buffer. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqDriverVersion(pub [u64; 2]);
+    impl AqDriverVersion {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffff00000000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: major version (RO)
+        pub const fn MAJOR_VER(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_MAJOR_VER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: minor version (RO)
+        pub const fn MINOR_VER(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_MINOR_VER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 23:16: build (RO)
+        pub const fn BUILD_VER(self) -> u8 { ((self.0[0] >> 16) & 0xff) as u8 }
+        /// The word with bits 23:16 set.
+        pub const fn with_BUILD_VER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 31:24: build in the build (RO)
+        pub const fn SUBBUILD_VER(self) -> u8 { ((self.0[0] >> 24) & 0xff) as u8 }
+        /// The word with bits 31:24 set.
+        pub const fn with_SUBBUILD_VER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff000000) | (((value as u64) << 24) & 0xff000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Q_SHUTDOWN: the driver won't use the queue any more. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqQueueShutdown(pub [u64; 2]);
+    impl AqQueueShutdown {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffffffffffffffe, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 0: because it is unloaded (RO)
+        pub const fn DRIVER_UNLOADING(self) -> bool { self.0[0] & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_DRIVER_UNLOADING(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+    }
+
+    /// Something that one function at a time may use.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum ResourceId {
+        /// `0x1`
+        NVM = 0x1,
+        /// `0x2`
+        SDP = 0x2,
+        /// `0x3`
+        CHNG_LOCK = 0x3,
+        /// `0x4`
+        GLBL_LOCK = 0x4,
+    }
+    impl ResourceId {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x1 => Some(Self::NVM),
+                0x2 => Some(Self::SDP),
+                0x3 => Some(Self::CHNG_LOCK),
+                0x4 => Some(Self::GLBL_LOCK),
+                _ => None,
+            }
+        }
+    }
+
+    /// What for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum ResourceAccess {
+        /// `0x1`
+        READ = 0x1,
+        /// `0x2`
+        WRITE = 0x2,
+    }
+    impl ResourceAccess {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x1 => Some(Self::READ),
+                0x2 => Some(Self::WRITE),
+                _ => None,
+            }
+        }
+    }
+
+    /// How the global lock, which is taken once to load the package, was answered.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum GlobalLockStatus {
+        /// `0x0`
+        SUCCESS = 0x0,
+        /// `0x1`
+        IN_PROG = 0x1,
+        /// `0x2`
+        DONE = 0x2,
+    }
+    impl GlobalLockStatus {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::SUCCESS),
+                0x1 => Some(Self::IN_PROG),
+                0x2 => Some(Self::DONE),
+                _ => None,
+            }
+        }
+    }
+
+    /// REQ_RES and RELEASE_RES. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqRequestResource(pub [u64; 2]);
+    impl AqRequestResource {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x0, 0xffff000000000000];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: resource (RO)
+        pub const fn RES_ID(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_RES_ID(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: what for (RO)
+        pub const fn ACCESS_TYPE(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_ACCESS_TYPE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 63:32: how long it may be kept, in ms (RO)
+        pub const fn TIMEOUT(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_TIMEOUT(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: which one (RO)
+        pub const fn RES_NUMBER(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_RES_NUMBER(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 111:96: of the global lock (RO)
+        pub const fn STATUS(self) -> u16 { ((self.0[1] >> 32) & 0xffff) as u16 }
+        /// The word with bits 111:96 set.
+        pub const fn with_STATUS(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+    }
+
+    /// What a capability is about.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Capability {
+        /// `0x1`
+        SWITCHING_MODE = 0x1,
+        /// `0x2`
+        MANAGEABILITY_MODE = 0x2,
+        /// `0x4`
+        OS2BMC = 0x4,
+        /// `0x5`
+        VALID_FUNCTIONS = 0x5,
+        /// `0x6`
+        ALTERNATE_RAM = 0x6,
+        /// `0x8`
+        WOL_PROXY = 0x8,
+        /// `0x12`
+        SRIOV = 0x12,
+        /// `0x13`
+        VF = 0x13,
+        /// `0x14`
+        VMDQ = 0x14,
+        /// `0x15`
+        EVB_802_1QBG = 0x15,
+        /// `0x16`
+        BR_802_1BR = 0x16,
+        /// `0x17`
+        VSI = 0x17,
+        /// `0x18`
+        DCB = 0x18,
+        /// `0x22`
+        ISCSI = 0x22,
+        /// `0x40`
+        RSS = 0x40,
+        /// `0x41`
+        RXQS = 0x41,
+        /// `0x42`
+        TXQS = 0x42,
+        /// `0x43`
+        MSIX = 0x43,
+        /// `0x45`
+        FD = 0x45,
+        /// `0x46`
+        IEEE_1588 = 0x46,
+        /// `0x47`
+        MAX_MTU = 0x47,
+        /// `0x48`
+        NVM_VER = 0x48,
+        /// `0x49`
+        PENDING_NVM_VER = 0x49,
+        /// `0x4a`
+        OROM_VER = 0x4a,
+        /// `0x4b`
+        PENDING_OROM_VER = 0x4b,
+        /// `0x4c`
+        NET_VER = 0x4c,
+        /// `0x4d`
+        PENDING_NET_VER = 0x4d,
+        /// `0x51`
+        IWARP = 0x51,
+        /// `0x61`
+        LED = 0x61,
+        /// `0x62`
+        SDP = 0x62,
+        /// `0x64`
+        WR_CSR_PROT = 0x64,
+        /// `0x67`
+        SENSOR_READING = 0x67,
+        /// `0x73`
+        LOGI_TO_PHYSI_PORT_MAP = 0x73,
+        /// `0x74`
+        SKU = 0x74,
+        /// `0x76`
+        PCIE_RESET_AVOIDANCE = 0x76,
+        /// `0x77`
+        POST_UPDATE_RESET_RESTRICT = 0x77,
+        /// `0x80`
+        NVM_MGMT = 0x80,
+        /// `0x81`
+        EXT_TOPO_DEV_IMG0 = 0x81,
+        /// `0x85`
+        TX_SCHED_TOPO_COMP_MODE = 0x85,
+        /// `0x87`
+        NAC_TOPOLOGY = 0x87,
+        /// `0x8a`
+        DYN_FLATTENING = 0x8a,
+        /// `0x90`
+        OROM_RECOVERY_UPDATE = 0x90,
+        /// `0x92`
+        ROCEV2_LAG = 0x92,
+    }
+    impl Capability {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x1 => Some(Self::SWITCHING_MODE),
+                0x2 => Some(Self::MANAGEABILITY_MODE),
+                0x4 => Some(Self::OS2BMC),
+                0x5 => Some(Self::VALID_FUNCTIONS),
+                0x6 => Some(Self::ALTERNATE_RAM),
+                0x8 => Some(Self::WOL_PROXY),
+                0x12 => Some(Self::SRIOV),
+                0x13 => Some(Self::VF),
+                0x14 => Some(Self::VMDQ),
+                0x15 => Some(Self::EVB_802_1QBG),
+                0x16 => Some(Self::BR_802_1BR),
+                0x17 => Some(Self::VSI),
+                0x18 => Some(Self::DCB),
+                0x22 => Some(Self::ISCSI),
+                0x40 => Some(Self::RSS),
+                0x41 => Some(Self::RXQS),
+                0x42 => Some(Self::TXQS),
+                0x43 => Some(Self::MSIX),
+                0x45 => Some(Self::FD),
+                0x46 => Some(Self::IEEE_1588),
+                0x47 => Some(Self::MAX_MTU),
+                0x48 => Some(Self::NVM_VER),
+                0x49 => Some(Self::PENDING_NVM_VER),
+                0x4a => Some(Self::OROM_VER),
+                0x4b => Some(Self::PENDING_OROM_VER),
+                0x4c => Some(Self::NET_VER),
+                0x4d => Some(Self::PENDING_NET_VER),
+                0x51 => Some(Self::IWARP),
+                0x61 => Some(Self::LED),
+                0x62 => Some(Self::SDP),
+                0x64 => Some(Self::WR_CSR_PROT),
+                0x67 => Some(Self::SENSOR_READING),
+                0x73 => Some(Self::LOGI_TO_PHYSI_PORT_MAP),
+                0x74 => Some(Self::SKU),
+                0x76 => Some(Self::PCIE_RESET_AVOIDANCE),
+                0x77 => Some(Self::POST_UPDATE_RESET_RESTRICT),
+                0x80 => Some(Self::NVM_MGMT),
+                0x81 => Some(Self::EXT_TOPO_DEV_IMG0),
+                0x85 => Some(Self::TX_SCHED_TOPO_COMP_MODE),
+                0x87 => Some(Self::NAC_TOPOLOGY),
+                0x8a => Some(Self::DYN_FLATTENING),
+                0x90 => Some(Self::OROM_RECOVERY_UPDATE),
+                0x92 => Some(Self::ROCEV2_LAG),
+                _ => None,
+            }
+        }
+    }
+
+    /// LIST_FUNC_CAPS and LIST_DEV_CAPS: the buffer is filled with AqCapability. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqListCaps(pub [u64; 2]);
+    impl AqListCaps {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffff0000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: flags (RO)
+        pub const fn CMD_FLAGS(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_CMD_FLAGS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: function (RO)
+        pub const fn PF_INDEX(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_PF_INDEX(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 63:32: how many elements there are (RO)
+        pub const fn COUNT(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_COUNT(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// A capability of the device or function. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqCapability(pub [u64; 4]);
+    impl AqCapability {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 4] = [0x0, 0x0, 0xffffffffffffffff, 0xffffffffffffffff];
+        /// The word out of its 32 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 32]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 32 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 32] { to_bytes(&self.0) }
+        /// Bits 15:0: what it is about (RO)
+        pub const fn CAP(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_CAP(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 23:16: major version (RO)
+        pub const fn MAJOR_VER(self) -> u8 { ((self.0[0] >> 16) & 0xff) as u8 }
+        /// The word with bits 23:16 set.
+        pub const fn with_MAJOR_VER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 31:24: minor version (RO)
+        pub const fn MINOR_VER(self) -> u8 { ((self.0[0] >> 24) & 0xff) as u8 }
+        /// The word with bits 31:24 set.
+        pub const fn with_MINOR_VER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff000000) | (((value as u64) << 24) & 0xff000000);
+            self
+        }
+        /// Bits 63:32: how many, or what bits (RO)
+        pub const fn NUMBER(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_NUMBER(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: first one, or more about them (RO)
+        pub const fn LOGICAL_ID(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_LOGICAL_ID(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: first one of the device, or more about them (RO)
+        pub const fn PHYS_ID(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_PHYS_ID(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// NVM_READ, NVM_ERASE, NVM_WRITE and NVM_WRITE_ACTIVATE. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqNvm(pub [u64; 2]);
+    impl AqNvm {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x0, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 23:0: where in the module, in bytes; in an activation bits 23:16 are more flags (RO)
+        pub const fn OFFSET(self) -> u32 { (self.0[0] & 0xffffff) as u32 }
+        /// The word with bits 23:0 set.
+        pub const fn with_OFFSET(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffff) | ((value as u64) & 0xffffff);
+            self
+        }
+        /// Bits 24: the last of a row of commands (RO)
+        pub const fn LAST_CMD(self) -> bool { self.0[0] & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_LAST_CMD(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1000000) | (((value as u64) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 26:25: in an activation, which settings stay (RO)
+        pub const fn PRESERVATION(self) -> u8 { ((self.0[0] >> 25) & 0x3) as u8 }
+        /// The word with bits 26:25 set.
+        pub const fn with_PRESERVATION(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x6000000) | (((value as u64) << 25) & 0x6000000);
+            self
+        }
+        /// Bits 27: in an activation, the NVM module (RO)
+        pub const fn ACTIV_SEL_NVM(self) -> bool { self.0[0] & 0x8000000 != 0 }
+        /// The word with bits 27 set.
+        pub const fn with_ACTIV_SEL_NVM(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8000000) | (((value as u64) << 27) & 0x8000000);
+            self
+        }
+        /// Bits 28: in an activation, the boot ROM (RO)
+        pub const fn ACTIV_SEL_OROM(self) -> bool { self.0[0] & 0x10000000 != 0 }
+        /// The word with bits 28 set.
+        pub const fn with_ACTIV_SEL_OROM(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10000000) | (((value as u64) << 28) & 0x10000000);
+            self
+        }
+        /// Bits 29: in an activation, the netlist (RO)
+        pub const fn ACTIV_SEL_NETLIST(self) -> bool { self.0[0] & 0x20000000 != 0 }
+        /// The word with bits 29 set.
+        pub const fn with_ACTIV_SEL_NETLIST(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x20000000) | (((value as u64) << 29) & 0x20000000);
+            self
+        }
+        /// Bits 30: special update, or back to what was before (RO)
+        pub const fn SPECIAL_UPDATE(self) -> bool { self.0[0] & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_SPECIAL_UPDATE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x40000000) | (((value as u64) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: flash itself, not its shadow in RAM (RO)
+        pub const fn FLASH_ONLY(self) -> bool { self.0[0] & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_FLASH_ONLY(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x80000000) | (((value as u64) << 31) & 0x80000000);
+            self
+        }
+        /// Bits 47:32: module; 0 is flash as a whole (RO)
+        pub const fn MODULE_TYPEID(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_MODULE_TYPEID(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: bytes (RO)
+        pub const fn LENGTH(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_LENGTH(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// NVM_CHECKSUM. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqNvmChecksum(pub [u64; 2]);
+    impl AqNvmChecksum {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffff0000fffc, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 0: check it (RO)
+        pub const fn VERIFY(self) -> bool { self.0[0] & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_VERIFY(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 1: make it anew (RO)
+        pub const fn RECALC(self) -> bool { self.0[0] & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_RECALC(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+        /// Bits 31:16: result: 0xBABA is correct (RO)
+        pub const fn CHECKSUM(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_CHECKSUM(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+    }
+
+    /// DOWNLOAD_PKG, UPLOAD_SECTION and UPDATE_PKG; the answer has an error in the place of the flags. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqDownloadPackage(pub [u64; 2]);
+    impl AqDownloadPackage {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffffffe, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 0: the last buffer (RO)
+        pub const fn LAST_BUF(self) -> bool { self.0[0] & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_LAST_BUF(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 63:32: in an answer: what is wrong; bits 31:0 are its offset (RO)
+        pub const fn ERROR_INFO(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_ERROR_INFO(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Version of a package. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqPackageVersion(pub u32);
+    impl AqPackageVersion {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0xffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0x0;
+        /// Bits 7:0: major (RO)
+        pub const fn MAJOR(self) -> u8 { (self.0 & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_MAJOR(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff) | ((value as u32) & 0xff);
+            self
+        }
+        /// Bits 15:8: minor (RO)
+        pub const fn MINOR(self) -> u8 { ((self.0 >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_MINOR(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff00) | (((value as u32) << 8) & 0xff00);
+            self
+        }
+        /// Bits 23:16: update (RO)
+        pub const fn UPDATE(self) -> u8 { ((self.0 >> 16) & 0xff) as u8 }
+        /// The word with bits 23:16 set.
+        pub const fn with_UPDATE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff0000) | (((value as u32) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 31:24: draft (RO)
+        pub const fn DRAFT(self) -> u8 { ((self.0 >> 24) & 0xff) as u8 }
+        /// The word with bits 31:24 set.
+        pub const fn with_DRAFT(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff000000) | (((value as u32) << 24) & 0xff000000);
+            self
+        }
+    }
+
+    /// The end of a package in GET_PKG_INFO_LIST, behind its AqPackageVersion and name. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqPackageState(pub u64);
+    impl AqPackageState {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0x1010101ffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xfefefefe00000000;
+        /// Bits 31:0: bundle (RO)
+        pub const fn TRACK_ID(self) -> u32 { (self.0 & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_TRACK_ID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 32: it is in non-volatile memory (RO)
+        pub const fn IS_IN_NVM(self) -> bool { self.0 & 0x100000000 != 0 }
+        /// The word with bits 32 set.
+        pub const fn with_IS_IN_NVM(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100000000) | (((value as u64) << 32) & 0x100000000);
+            self
+        }
+        /// Bits 40: it is in use (RO)
+        pub const fn IS_ACTIVE(self) -> bool { self.0 & 0x10000000000 != 0 }
+        /// The word with bits 40 set.
+        pub const fn with_IS_ACTIVE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10000000000) | (((value as u64) << 40) & 0x10000000000);
+            self
+        }
+        /// Bits 48: it was in use at boot (RO)
+        pub const fn IS_ACTIVE_AT_BOOT(self) -> bool { self.0 & 0x1000000000000 != 0 }
+        /// The word with bits 48 set.
+        pub const fn with_IS_ACTIVE_AT_BOOT(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000000000000) | (((value as u64) << 48) & 0x1000000000000);
+            self
+        }
+        /// Bits 56: it was changed (RO)
+        pub const fn IS_MODIFIED(self) -> bool { self.0 & 0x100000000000000 != 0 }
+        /// The word with bits 56 set.
+        pub const fn with_IS_MODIFIED(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100000000000000) | (((value as u64) << 56) & 0x100000000000000);
+            self
+        }
+    }
+
+    /// DRIVER_SHARED_PARAMS: 32-bit numbers that drivers of the functions share. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSharedParam(pub [u64; 2]);
+    impl AqSharedParam {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffff00fe, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 0: read; 0: write (RO)
+        pub const fn GET(self) -> bool { self.0[0] & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_GET(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 15:8: which one, 0 to 15 (RO)
+        pub const fn INDEX(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_INDEX(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 63:32: value (RO)
+        pub const fn VALUE(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_VALUE(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Health status commands: how many codes or AqHealthStatus are in the buffer. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqHealth(pub [u64; 2]);
+    impl AqHealth {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffff0000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: how many; in a configuration, which sources are wanted (RO)
+        pub const fn COUNT(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_COUNT(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// First 8 bytes of a health status; 4 more bytes of internal data follow. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqHealthStatus(pub u64);
+    impl AqHealthStatus {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 15:0: what (RO)
+        pub const fn CODE(self) -> u16 { (self.0 & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_CODE(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: 1 function, 2 port, 3 device (RO)
+        pub const fn EVENT_SOURCE(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_EVENT_SOURCE(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 63:32: internal data; 0xDEADBEEF is none (RO)
+        pub const fn INTERNAL_DATA1(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_INTERNAL_DATA1(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Firmware log commands; the buffer holds AqFwLogModule. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqFwLog(pub [u64; 2]);
+    impl AqFwLog {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffff0000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: in a configuration: bit 0 UART, 1 queue, 3 set; in a registration: bit 0 register (RO)
+        pub const fn CMD_FLAGS(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_CMD_FLAGS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: bit 1: more data (RO)
+        pub const fn RSP_FLAG(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_RSP_FLAG(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 47:32: messages in an event (RO)
+        pub const fn LOG_RESOLUTION(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_LOG_RESOLUTION(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: modules in the buffer (RO)
+        pub const fn MDL_CNT(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_MDL_CNT(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// How much one module of firmware logs. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqFwLogModule(pub u32);
+    impl AqFwLogModule {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0xffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xff000000;
+        /// Bits 15:0: module (RO)
+        pub const fn MODULE_IDENTIFIER(self) -> u16 { (self.0 & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_MODULE_IDENTIFIER(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff) | ((value as u32) & 0xffff);
+            self
+        }
+        /// Bits 23:16: 0 none, 1 errors, 2 warnings, 3 normal, 4 verbose (RO)
+        pub const fn LOG_LEVEL(self) -> u8 { ((self.0 >> 16) & 0xff) as u8 }
+        /// The word with bits 23:16 set.
+        pub const fn with_LOG_LEVEL(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff0000) | (((value as u32) << 16) & 0xff0000);
+            self
+        }
+    }
+
+    /// Which capabilities GET_PHY_CAPS reports.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum PhyReportMode {
+        /// `0x0`
+        TOPO_CAP_NO_MEDIA = 0x0,
+        /// `0x1`
+        TOPO_CAP_MEDIA = 0x1,
+        /// `0x2`
+        ACTIVE_CFG = 0x2,
+        /// `0x4`
+        DFLT_CFG = 0x4,
+    }
+    impl PhyReportMode {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::TOPO_CAP_NO_MEDIA),
+                0x1 => Some(Self::TOPO_CAP_MEDIA),
+                0x2 => Some(Self::ACTIVE_CFG),
+                0x4 => Some(Self::DFLT_CFG),
+                _ => None,
+            }
+        }
+    }
+
+    /// GET_PHY_CAPS. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqGetPhyCaps(pub [u64; 2]);
+    impl AqGetPhyCaps {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffffffffff0ff00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: logical port (RO)
+        pub const fn LPORT_NUM(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LPORT_NUM(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 16: report qualified modules (RO)
+        pub const fn RQM(self) -> bool { self.0[0] & 0x10000 != 0 }
+        /// The word with bits 16 set.
+        pub const fn with_RQM(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10000) | (((value as u64) << 16) & 0x10000);
+            self
+        }
+        /// Bits 19:17: which capabilities (RO)
+        pub const fn REPORT_MODE(self) -> u8 { ((self.0[0] >> 17) & 0x7) as u8 }
+        /// The word with bits 19:17 set.
+        pub const fn with_REPORT_MODE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xe0000) | (((value as u64) << 17) & 0xe0000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// What a PHY can do or is to do. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct PhyCaps(pub u8);
+    impl PhyCaps {
+        /// The value after a cold reset.
+        pub const RESET: u8 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u8 = 0xff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u8 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u8 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u8 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u8 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u8 = 0x0;
+        /// Bits 0: send pause frames (RO)
+        pub const fn TX_PAUSE(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_TX_PAUSE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u8) & 0x1);
+            self
+        }
+        /// Bits 1: heed pause frames (RO)
+        pub const fn RX_PAUSE(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_RX_PAUSE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u8) << 1) & 0x2);
+            self
+        }
+        /// Bits 2: low power mode (RO)
+        pub const fn LOW_POWER(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_LOW_POWER(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u8) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: the link is enabled (RO)
+        pub const fn LINK(self) -> bool { self.0 & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_LINK(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8) | (((value as u8) << 3) & 0x8);
+            self
+        }
+        /// Bits 4: autonegotiation; in a configuration reserved (RO)
+        pub const fn AN_MODE(self) -> bool { self.0 & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_AN_MODE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10) | (((value as u8) << 4) & 0x10);
+            self
+        }
+        /// Bits 5: module qualification; in a configuration: update the link by itself (RO)
+        pub const fn MOD_QUAL(self) -> bool { self.0 & 0x20 != 0 }
+        /// The word with bits 5 set.
+        pub const fn with_MOD_QUAL(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20) | (((value as u8) << 5) & 0x20);
+            self
+        }
+        /// Bits 6: link establishment state machine (RO)
+        pub const fn LESM(self) -> bool { self.0 & 0x40 != 0 }
+        /// The word with bits 6 set.
+        pub const fn with_LESM(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40) | (((value as u8) << 6) & 0x40);
+            self
+        }
+        /// Bits 7: choose forward error correction by itself (RO)
+        pub const fn AUTO_FEC(self) -> bool { self.0 & 0x80 != 0 }
+        /// The word with bits 7 set.
+        pub const fn with_AUTO_FEC(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80) | (((value as u8) << 7) & 0x80);
+            self
+        }
+    }
+
+    /// First 40 bytes of the answer to GET_PHY_CAPS. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqPhyCapsData(pub [u64; 5]);
+    impl AqPhyCapsData {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 5] = [0x0, 0x0, 0x0, 0x0, 0x0];
+        /// The word out of its 40 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 40]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 40 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 40] { to_bytes(&self.0) }
+        /// Bits 63:0: media types 63:0 (see PhyType) (RO)
+        pub const fn PHY_TYPE_LOW(self) -> u64 { self.0[0] }
+        /// The word with bits 63:0 set.
+        pub const fn with_PHY_TYPE_LOW(mut self, value: u64) -> Self {
+            self.0[0] = value;
+            self
+        }
+        /// Bits 127:64: media types 127:64 (RO)
+        pub const fn PHY_TYPE_HIGH(self) -> u64 { self.0[1] }
+        /// The word with bits 127:64 set.
+        pub const fn with_PHY_TYPE_HIGH(mut self, value: u64) -> Self {
+            self.0[1] = value;
+            self
+        }
+        /// Bits 135:128: what it can do (see PhyCaps) (RO)
+        pub const fn CAPS(self) -> u8 { (self.0[2] & 0xff) as u8 }
+        /// The word with bits 135:128 set.
+        pub const fn with_CAPS(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 143:136: low power and kinds of autonegotiation (RO)
+        pub const fn LOW_POWER_CTRL_AN(self) -> u8 { ((self.0[2] >> 8) & 0xff) as u8 }
+        /// The word with bits 143:136 set.
+        pub const fn with_LOW_POWER_CTRL_AN(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 159:144: energy efficient Ethernet (RO)
+        pub const fn EEE_CAP(self) -> u16 { ((self.0[2] >> 16) & 0xffff) as u16 }
+        /// The word with bits 159:144 set.
+        pub const fn with_EEE_CAP(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 175:160: energy efficient Ethernet, timer (RO)
+        pub const fn EEER_VALUE(self) -> u16 { ((self.0[2] >> 32) & 0xffff) as u16 }
+        /// The word with bits 175:160 set.
+        pub const fn with_EEER_VALUE(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 191:176: vendor, first two bytes (RO)
+        pub const fn PHY_ID_OUI_LO(self) -> u16 { ((self.0[2] >> 48) & 0xffff) as u16 }
+        /// The word with bits 191:176 set.
+        pub const fn with_PHY_ID_OUI_LO(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 207:192: vendor, last two bytes (RO)
+        pub const fn PHY_ID_OUI_HI(self) -> u16 { (self.0[3] & 0xffff) as u16 }
+        /// The word with bits 207:192 set.
+        pub const fn with_PHY_ID_OUI_HI(mut self, value: u16) -> Self {
+            self.0[3] = (self.0[3] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 255:208: firmware, first six bytes (RO)
+        pub const fn PHY_FW_VER_LO(self) -> u64 { (self.0[3] >> 16) & 0xffffffffffff }
+        /// The word with bits 255:208 set.
+        pub const fn with_PHY_FW_VER_LO(mut self, value: u64) -> Self {
+            self.0[3] = (self.0[3] & !0xffffffffffff0000) | (((value) << 16) & 0xffffffffffff0000);
+            self
+        }
+        /// Bits 271:256: firmware, last two bytes (RO)
+        pub const fn PHY_FW_VER_HI(self) -> u16 { (self.0[4] & 0xffff) as u16 }
+        /// The word with bits 271:256 set.
+        pub const fn with_PHY_FW_VER_HI(mut self, value: u16) -> Self {
+            self.0[4] = (self.0[4] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 279:272: forward error correction (RO)
+        pub const fn LINK_FEC_OPTIONS(self) -> u8 { ((self.0[4] >> 16) & 0xff) as u8 }
+        /// The word with bits 279:272 set.
+        pub const fn with_LINK_FEC_OPTIONS(mut self, value: u8) -> Self {
+            self.0[4] = (self.0[4] & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 287:280: bit 0: strict (RO)
+        pub const fn MODULE_COMPLIANCE_ENFORCEMENT(self) -> u8 { ((self.0[4] >> 24) & 0xff) as u8 }
+        /// The word with bits 287:280 set.
+        pub const fn with_MODULE_COMPLIANCE_ENFORCEMENT(mut self, value: u8) -> Self {
+            self.0[4] = (self.0[4] & !0xff000000) | (((value as u64) << 24) & 0xff000000);
+            self
+        }
+        /// Bits 295:288: of the module (RO)
+        pub const fn EXTENDED_COMPLIANCE_CODE(self) -> u8 { ((self.0[4] >> 32) & 0xff) as u8 }
+        /// The word with bits 295:288 set.
+        pub const fn with_EXTENDED_COMPLIANCE_CODE(mut self, value: u8) -> Self {
+            self.0[4] = (self.0[4] & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+        /// Bits 319:296: of the module (RO)
+        pub const fn MODULE_TYPE(self) -> u32 { ((self.0[4] >> 40) & 0xffffff) as u32 }
+        /// The word with bits 319:296 set.
+        pub const fn with_MODULE_TYPE(mut self, value: u32) -> Self {
+            self.0[4] = (self.0[4] & !0xffffff0000000000) | (((value as u64) << 40) & 0xffffff0000000000);
+            self
+        }
+    }
+
+    /// Media types: bit numbers of PHY_TYPE_LOW (those of 64 on: of PHY_TYPE_HIGH).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum PhyType {
+        /// `0x2`
+        PHY_1000BASE_T = 0x2,
+        /// `0xc`
+        PHY_10GBASE_T = 0xc,
+        /// `0xd`
+        PHY_10G_SFI_DA = 0xd,
+        /// `0xe`
+        PHY_10GBASE_SR = 0xe,
+        /// `0x13`
+        PHY_25GBASE_T = 0x13,
+        /// `0x14`
+        PHY_25GBASE_CR = 0x14,
+        /// `0x17`
+        PHY_25GBASE_SR = 0x17,
+        /// `0x19`
+        PHY_25GBASE_KR = 0x19,
+        /// `0x1e`
+        PHY_40GBASE_CR4 = 0x1e,
+        /// `0x24`
+        PHY_50GBASE_CR2 = 0x24,
+        /// `0x2d`
+        PHY_50GBASE_SR = 0x2d,
+        /// `0x33`
+        PHY_100GBASE_CR4 = 0x33,
+        /// `0x34`
+        PHY_100GBASE_SR4 = 0x34,
+        /// `0x35`
+        PHY_100GBASE_LR4 = 0x35,
+        /// `0x36`
+        PHY_100GBASE_KR4 = 0x36,
+        /// `0x38`
+        PHY_100G_CAUI4 = 0x38,
+        /// `0x3e`
+        PHY_100GBASE_SR2 = 0x3e,
+        /// `0x3f`
+        PHY_100GBASE_DR = 0x3f,
+        /// `0x45`
+        PHY_200G_CR4_PAM4 = 0x45,
+        /// `0x46`
+        PHY_200G_SR4 = 0x46,
+    }
+    impl PhyType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x2 => Some(Self::PHY_1000BASE_T),
+                0xc => Some(Self::PHY_10GBASE_T),
+                0xd => Some(Self::PHY_10G_SFI_DA),
+                0xe => Some(Self::PHY_10GBASE_SR),
+                0x13 => Some(Self::PHY_25GBASE_T),
+                0x14 => Some(Self::PHY_25GBASE_CR),
+                0x17 => Some(Self::PHY_25GBASE_SR),
+                0x19 => Some(Self::PHY_25GBASE_KR),
+                0x1e => Some(Self::PHY_40GBASE_CR4),
+                0x24 => Some(Self::PHY_50GBASE_CR2),
+                0x2d => Some(Self::PHY_50GBASE_SR),
+                0x33 => Some(Self::PHY_100GBASE_CR4),
+                0x34 => Some(Self::PHY_100GBASE_SR4),
+                0x35 => Some(Self::PHY_100GBASE_LR4),
+                0x36 => Some(Self::PHY_100GBASE_KR4),
+                0x38 => Some(Self::PHY_100G_CAUI4),
+                0x3e => Some(Self::PHY_100GBASE_SR2),
+                0x3f => Some(Self::PHY_100GBASE_DR),
+                0x45 => Some(Self::PHY_200G_CR4_PAM4),
+                0x46 => Some(Self::PHY_200G_SR4),
+                _ => None,
+            }
+        }
+    }
+
+    /// SET_PHY_CFG; the buffer is AqPhyConfigData. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSetPhyConfig(pub [u64; 2]);
+    impl AqSetPhyConfig {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffffff00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: logical port (RO)
+        pub const fn LPORT_NUM(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LPORT_NUM(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// What a PHY is to do. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqPhyConfigData(pub [u64; 3]);
+    impl AqPhyConfigData {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 3] = [0x0, 0x0, 0x0];
+        /// The word out of its 24 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 24]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 24 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 24] { to_bytes(&self.0) }
+        /// Bits 63:0: media types 63:0 (see PhyType) (RO)
+        pub const fn PHY_TYPE_LOW(self) -> u64 { self.0[0] }
+        /// The word with bits 63:0 set.
+        pub const fn with_PHY_TYPE_LOW(mut self, value: u64) -> Self {
+            self.0[0] = value;
+            self
+        }
+        /// Bits 127:64: media types 127:64 (RO)
+        pub const fn PHY_TYPE_HIGH(self) -> u64 { self.0[1] }
+        /// The word with bits 127:64 set.
+        pub const fn with_PHY_TYPE_HIGH(mut self, value: u64) -> Self {
+            self.0[1] = value;
+            self
+        }
+        /// Bits 135:128: what it is to do (see PhyCaps) (RO)
+        pub const fn CAPS(self) -> u8 { (self.0[2] & 0xff) as u8 }
+        /// The word with bits 135:128 set.
+        pub const fn with_CAPS(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 143:136: low power and kinds of autonegotiation (RO)
+        pub const fn LOW_POWER_CTRL_AN(self) -> u8 { ((self.0[2] >> 8) & 0xff) as u8 }
+        /// The word with bits 143:136 set.
+        pub const fn with_LOW_POWER_CTRL_AN(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 159:144: energy efficient Ethernet (RO)
+        pub const fn EEE_CAP(self) -> u16 { ((self.0[2] >> 16) & 0xffff) as u16 }
+        /// The word with bits 159:144 set.
+        pub const fn with_EEE_CAP(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 175:160: energy efficient Ethernet, timer (RO)
+        pub const fn EEER_VALUE(self) -> u16 { ((self.0[2] >> 32) & 0xffff) as u16 }
+        /// The word with bits 175:160 set.
+        pub const fn with_EEER_VALUE(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 183:176: forward error correction (RO)
+        pub const fn LINK_FEC_OPT(self) -> u8 { ((self.0[2] >> 48) & 0xff) as u8 }
+        /// The word with bits 183:176 set.
+        pub const fn with_LINK_FEC_OPT(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xff000000000000) | (((value as u64) << 48) & 0xff000000000000);
+            self
+        }
+        /// Bits 191:184: bit 0: strict (RO)
+        pub const fn MODULE_COMPLIANCE_ENFORCEMENT(self) -> u8 { ((self.0[2] >> 56) & 0xff) as u8 }
+        /// The word with bits 191:184 set.
+        pub const fn with_MODULE_COMPLIANCE_ENFORCEMENT(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xff00000000000000) | (((value as u64) << 56) & 0xff00000000000000);
+            self
+        }
+    }
+
+    /// SET_MAC_CFG. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSetMacConfig(pub [u64; 2]);
+    impl AqSetMacConfig {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x70000, 0xfffffffffffffffe];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: greatest frame, in bytes with its CRC (RO)
+        pub const fn MAX_FRAME_SIZE(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_MAX_FRAME_SIZE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 22:19: pacing (RO)
+        pub const fn PACE(self) -> u8 { ((self.0[0] >> 19) & 0xf) as u8 }
+        /// The word with bits 22:19 set.
+        pub const fn with_PACE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x780000) | (((value as u64) << 19) & 0x780000);
+            self
+        }
+        /// Bits 23: pacing by a fixed gap (RO)
+        pub const fn PACE_TYPE(self) -> bool { self.0[0] & 0x800000 != 0 }
+        /// The word with bits 23 set.
+        pub const fn with_PACE_TYPE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x800000) | (((value as u64) << 23) & 0x800000);
+            self
+        }
+        /// Bits 31:24: priorities that the timer is for (RO)
+        pub const fn TX_TMR_PRIORITY(self) -> u8 { ((self.0[0] >> 24) & 0xff) as u8 }
+        /// The word with bits 31:24 set.
+        pub const fn with_TX_TMR_PRIORITY(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff000000) | (((value as u64) << 24) & 0xff000000);
+            self
+        }
+        /// Bits 47:32: how long a pause frame holds (RO)
+        pub const fn TX_TMR_VALUE(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_TX_TMR_VALUE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: when a pause frame is sent again (RO)
+        pub const fn FC_REFRESH_THRESHOLD(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_FC_REFRESH_THRESHOLD(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 64: drop packets that block others (RO)
+        pub const fn AUTO_DROP(self) -> bool { self.0[1] & 0x1 != 0 }
+        /// The word with bits 64 set.
+        pub const fn with_AUTO_DROP(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+    }
+
+    /// RESTART_AN. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqRestartAn(pub [u64; 2]);
+    impl AqRestartAn {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffffffffff9ff00, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: logical port (RO)
+        pub const fn LPORT_NUM(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LPORT_NUM(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 17: bring the link up anew (RO)
+        pub const fn LINK_RESTART(self) -> bool { self.0[0] & 0x20000 != 0 }
+        /// The word with bits 17 set.
+        pub const fn with_LINK_RESTART(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x20000) | (((value as u64) << 17) & 0x20000);
+            self
+        }
+        /// Bits 18: the link is enabled; 0: disabled (RO)
+        pub const fn LINK_ENABLE(self) -> bool { self.0[0] & 0x40000 != 0 }
+        /// The word with bits 18 set.
+        pub const fn with_LINK_ENABLE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x40000) | (((value as u64) << 18) & 0x40000);
+            self
+        }
+    }
+
+    /// What GET_LINK_STATUS does to events of the link.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum LinkStatusEvents {
+        /// `0x0`
+        NOP = 0x0,
+        /// `0x1`
+        IS_ENABLED = 0x1,
+        /// `0x2`
+        DIS = 0x2,
+        /// `0x3`
+        ENA = 0x3,
+    }
+    impl LinkStatusEvents {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NOP),
+                0x1 => Some(Self::IS_ENABLED),
+                0x2 => Some(Self::DIS),
+                0x3 => Some(Self::ENA),
+                _ => None,
+            }
+        }
+    }
+
+    /// GET_LINK_STATUS, and the event of it; the buffer is AqLinkStatus. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqGetLinkStatus(pub [u64; 2]);
+    impl AqGetLinkStatus {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffffffffffcff00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: logical port (RO)
+        pub const fn LPORT_NUM(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LPORT_NUM(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 17:16: events (RO)
+        pub const fn LSE(self) -> u8 { ((self.0[0] >> 16) & 0x3) as u8 }
+        /// The word with bits 17:16 set.
+        pub const fn with_LSE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x30000) | (((value as u64) << 16) & 0x30000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Speeds of a link: bit numbers of LINK_SPEED.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum LinkSpeed {
+        /// `0x0`
+        SPEED_10MB = 0x0,
+        /// `0x1`
+        SPEED_100MB = 0x1,
+        /// `0x2`
+        SPEED_1000MB = 0x2,
+        /// `0x3`
+        SPEED_2500MB = 0x3,
+        /// `0x4`
+        SPEED_5GB = 0x4,
+        /// `0x5`
+        SPEED_10GB = 0x5,
+        /// `0x6`
+        SPEED_20GB = 0x6,
+        /// `0x7`
+        SPEED_25GB = 0x7,
+        /// `0x8`
+        SPEED_40GB = 0x8,
+        /// `0x9`
+        SPEED_50GB = 0x9,
+        /// `0xa`
+        SPEED_100GB = 0xa,
+        /// `0xb`
+        SPEED_200GB = 0xb,
+        /// `0xf`
+        UNKNOWN = 0xf,
+    }
+    impl LinkSpeed {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::SPEED_10MB),
+                0x1 => Some(Self::SPEED_100MB),
+                0x2 => Some(Self::SPEED_1000MB),
+                0x3 => Some(Self::SPEED_2500MB),
+                0x4 => Some(Self::SPEED_5GB),
+                0x5 => Some(Self::SPEED_10GB),
+                0x6 => Some(Self::SPEED_20GB),
+                0x7 => Some(Self::SPEED_25GB),
+                0x8 => Some(Self::SPEED_40GB),
+                0x9 => Some(Self::SPEED_50GB),
+                0xa => Some(Self::SPEED_100GB),
+                0xb => Some(Self::SPEED_200GB),
+                0xf => Some(Self::UNKNOWN),
+                _ => None,
+            }
+        }
+    }
+
+    /// State of the link; the first version ends after PHY_TYPE_HIGH. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqLinkStatus(pub [u64; 7]);
+    impl AqLinkStatus {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 7] = [0xf000000000, 0xff00ffff0000c000, 0x0, 0x0, 0x0, 0x0, 0xffffffffff000000];
+        /// The word out of its 56 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 56]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 56 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 56] { to_bytes(&self.0) }
+        /// Bits 7:0: conflicts of topology and media (RO)
+        pub const fn TOPO_MEDIA_CONFLICT(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_TOPO_MEDIA_CONFLICT(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: errors of configuration (RO)
+        pub const fn LINK_CFG_ERR(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_LINK_CFG_ERR(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 16: the link is up (RO)
+        pub const fn LINK_UP(self) -> bool { self.0[0] & 0x10000 != 0 }
+        /// The word with bits 16 set.
+        pub const fn with_LINK_UP(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10000) | (((value as u64) << 16) & 0x10000);
+            self
+        }
+        /// Bits 17: a fault (RO)
+        pub const fn LINK_FAULT(self) -> bool { self.0[0] & 0x20000 != 0 }
+        /// The word with bits 17 set.
+        pub const fn with_LINK_FAULT(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x20000) | (((value as u64) << 17) & 0x20000);
+            self
+        }
+        /// Bits 18: a fault of sending (RO)
+        pub const fn LINK_FAULT_TX(self) -> bool { self.0[0] & 0x40000 != 0 }
+        /// The word with bits 18 set.
+        pub const fn with_LINK_FAULT_TX(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x40000) | (((value as u64) << 18) & 0x40000);
+            self
+        }
+        /// Bits 19: a fault of receiving (RO)
+        pub const fn LINK_FAULT_RX(self) -> bool { self.0[0] & 0x80000 != 0 }
+        /// The word with bits 19 set.
+        pub const fn with_LINK_FAULT_RX(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x80000) | (((value as u64) << 19) & 0x80000);
+            self
+        }
+        /// Bits 20: a fault of the other side (RO)
+        pub const fn LINK_FAULT_REMOTE(self) -> bool { self.0[0] & 0x100000 != 0 }
+        /// The word with bits 20 set.
+        pub const fn with_LINK_FAULT_REMOTE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x100000) | (((value as u64) << 20) & 0x100000);
+            self
+        }
+        /// Bits 21: the link of the external port is up (RO)
+        pub const fn LINK_UP_PORT(self) -> bool { self.0[0] & 0x200000 != 0 }
+        /// The word with bits 21 set.
+        pub const fn with_LINK_UP_PORT(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x200000) | (((value as u64) << 21) & 0x200000);
+            self
+        }
+        /// Bits 22: there is a cable or module (RO)
+        pub const fn MEDIA_AVAILABLE(self) -> bool { self.0[0] & 0x400000 != 0 }
+        /// The word with bits 22 set.
+        pub const fn with_MEDIA_AVAILABLE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x400000) | (((value as u64) << 22) & 0x400000);
+            self
+        }
+        /// Bits 23: there is a signal (RO)
+        pub const fn SIGNAL_DETECT(self) -> bool { self.0[0] & 0x800000 != 0 }
+        /// The word with bits 23 set.
+        pub const fn with_SIGNAL_DETECT(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x800000) | (((value as u64) << 23) & 0x800000);
+            self
+        }
+        /// Bits 24: autonegotiation is done (RO)
+        pub const fn AN_COMPLETED(self) -> bool { self.0[0] & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_AN_COMPLETED(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1000000) | (((value as u64) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 25: the other side can negotiate (RO)
+        pub const fn LP_AN_ABILITY(self) -> bool { self.0[0] & 0x2000000 != 0 }
+        /// The word with bits 25 set.
+        pub const fn with_LP_AN_ABILITY(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x2000000) | (((value as u64) << 25) & 0x2000000);
+            self
+        }
+        /// Bits 26: fault of parallel detection (RO)
+        pub const fn PD_FAULT(self) -> bool { self.0[0] & 0x4000000 != 0 }
+        /// The word with bits 26 set.
+        pub const fn with_PD_FAULT(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x4000000) | (((value as u64) << 26) & 0x4000000);
+            self
+        }
+        /// Bits 27: forward error correction (RO)
+        pub const fn FEC_EN(self) -> bool { self.0[0] & 0x8000000 != 0 }
+        /// The word with bits 27 set.
+        pub const fn with_FEC_EN(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8000000) | (((value as u64) << 27) & 0x8000000);
+            self
+        }
+        /// Bits 28: low power (RO)
+        pub const fn PHY_LOW_POWER(self) -> bool { self.0[0] & 0x10000000 != 0 }
+        /// The word with bits 28 set.
+        pub const fn with_PHY_LOW_POWER(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10000000) | (((value as u64) << 28) & 0x10000000);
+            self
+        }
+        /// Bits 29: pause frames are sent (RO)
+        pub const fn LINK_PAUSE_TX(self) -> bool { self.0[0] & 0x20000000 != 0 }
+        /// The word with bits 29 set.
+        pub const fn with_LINK_PAUSE_TX(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x20000000) | (((value as u64) << 29) & 0x20000000);
+            self
+        }
+        /// Bits 30: pause frames are heeded (RO)
+        pub const fn LINK_PAUSE_RX(self) -> bool { self.0[0] & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_LINK_PAUSE_RX(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x40000000) | (((value as u64) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: the module is qualified (RO)
+        pub const fn QUALIFIED_MODULE(self) -> bool { self.0[0] & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_QUALIFIED_MODULE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x80000000) | (((value as u64) << 31) & 0x80000000);
+            self
+        }
+        /// Bits 32: too hot (RO)
+        pub const fn PHY_TEMP_ALARM(self) -> bool { self.0[0] & 0x100000000 != 0 }
+        /// The word with bits 32 set.
+        pub const fn with_PHY_TEMP_ALARM(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x100000000) | (((value as u64) << 32) & 0x100000000);
+            self
+        }
+        /// Bits 33: too many errors (RO)
+        pub const fn EXCESSIVE_ERRORS(self) -> bool { self.0[0] & 0x200000000 != 0 }
+        /// The word with bits 33 set.
+        pub const fn with_EXCESSIVE_ERRORS(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x200000000) | (((value as u64) << 33) & 0x200000000);
+            self
+        }
+        /// Bits 35:34: sending: 0 active, 1 drained, 3 flushed (RO)
+        pub const fn TX_SUSPENDED(self) -> u8 { ((self.0[0] >> 34) & 0x3) as u8 }
+        /// The word with bits 35:34 set.
+        pub const fn with_TX_SUSPENDED(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xc00000000) | (((value as u64) << 34) & 0xc00000000);
+            self
+        }
+        /// Bits 47:40: loopback: bit 0 PHY, 1 other side's PHY, 2 MAC (RO)
+        pub const fn LB_STATUS(self) -> u8 { ((self.0[0] >> 40) & 0xff) as u8 }
+        /// The word with bits 47:40 set.
+        pub const fn with_LB_STATUS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff0000000000) | (((value as u64) << 40) & 0xff0000000000);
+            self
+        }
+        /// Bits 63:48: greatest frame, in bytes with its CRC (RO)
+        pub const fn MAX_FRAME_SIZE(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_MAX_FRAME_SIZE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 66:64: forward error correction: bit 0 KR, 1 RS-528, 2 RS-544 (RO)
+        pub const fn FEC(self) -> u8 { (self.0[1] & 0x7) as u8 }
+        /// The word with bits 66:64 set.
+        pub const fn with_FEC(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0x7) | ((value as u64) & 0x7);
+            self
+        }
+        /// Bits 70:67: pacing (RO)
+        pub const fn PACING(self) -> u8 { ((self.0[1] >> 3) & 0xf) as u8 }
+        /// The word with bits 70:67 set.
+        pub const fn with_PACING(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0x78) | (((value as u64) << 3) & 0x78);
+            self
+        }
+        /// Bits 71: pacing by a fixed gap (RO)
+        pub const fn PACING_TYPE(self) -> bool { self.0[1] & 0x80 != 0 }
+        /// The word with bits 71 set.
+        pub const fn with_PACING_TYPE(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x80) | (((value as u64) << 7) & 0x80);
+            self
+        }
+        /// Bits 77:72: power class (RO)
+        pub const fn PWR_CLASS(self) -> u8 { ((self.0[1] >> 8) & 0x3f) as u8 }
+        /// The word with bits 77:72 set.
+        pub const fn with_PWR_CLASS(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0x3f00) | (((value as u64) << 8) & 0x3f00);
+            self
+        }
+        /// Bits 95:80: one bit of LinkSpeed (RO)
+        pub const fn LINK_SPEED(self) -> u16 { ((self.0[1] >> 16) & 0xffff) as u16 }
+        /// The word with bits 95:80 set.
+        pub const fn with_LINK_SPEED(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 119:112: bit 0: RS-272 (RO)
+        pub const fn EXT_FEC_STATUS(self) -> u8 { ((self.0[1] >> 48) & 0xff) as u8 }
+        /// The word with bits 119:112 set.
+        pub const fn with_EXT_FEC_STATUS(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff000000000000) | (((value as u64) << 48) & 0xff000000000000);
+            self
+        }
+        /// Bits 191:128: media type, 63:0 (see PhyType) (RO)
+        pub const fn PHY_TYPE_LOW(self) -> u64 { self.0[2] }
+        /// The word with bits 191:128 set.
+        pub const fn with_PHY_TYPE_LOW(mut self, value: u64) -> Self {
+            self.0[2] = value;
+            self
+        }
+        /// Bits 255:192: media type, 127:64 (RO)
+        pub const fn PHY_TYPE_HIGH(self) -> u64 { self.0[3] }
+        /// The word with bits 255:192 set.
+        pub const fn with_PHY_TYPE_HIGH(mut self, value: u64) -> Self {
+            self.0[3] = value;
+            self
+        }
+        /// Bits 319:256: media types of the other side, 63:0 (RO)
+        pub const fn LP_PHY_TYPE_LOW(self) -> u64 { self.0[4] }
+        /// The word with bits 319:256 set.
+        pub const fn with_LP_PHY_TYPE_LOW(mut self, value: u64) -> Self {
+            self.0[4] = value;
+            self
+        }
+        /// Bits 383:320: media types of the other side, 127:64 (RO)
+        pub const fn LP_PHY_TYPE_HIGH(self) -> u64 { self.0[5] }
+        /// The word with bits 383:320 set.
+        pub const fn with_LP_PHY_TYPE_HIGH(mut self, value: u64) -> Self {
+            self.0[5] = value;
+            self
+        }
+        /// Bits 391:384: forward error correction that the other side can do (RO)
+        pub const fn LP_FEC_ADV(self) -> u8 { (self.0[6] & 0xff) as u8 }
+        /// The word with bits 391:384 set.
+        pub const fn with_LP_FEC_ADV(mut self, value: u8) -> Self {
+            self.0[6] = (self.0[6] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 399:392: forward error correction that the other side wants (RO)
+        pub const fn LP_FEC_REQ(self) -> u8 { ((self.0[6] >> 8) & 0xff) as u8 }
+        /// The word with bits 399:392 set.
+        pub const fn with_LP_FEC_REQ(mut self, value: u8) -> Self {
+            self.0[6] = (self.0[6] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 407:400: bit 0 pause, bit 1 asymmetric (RO)
+        pub const fn LP_FLOWCONTROL(self) -> u8 { ((self.0[6] >> 16) & 0xff) as u8 }
+        /// The word with bits 407:400 set.
+        pub const fn with_LP_FLOWCONTROL(mut self, value: u8) -> Self {
+            self.0[6] = (self.0[6] & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+    }
+
+    /// SET_EVENT_MASK: a set bit keeps an event away. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSetEventMask(pub [u64; 2]);
+    impl AqSetEventMask {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffffff00, 0xffffffffffffe001];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: logical port (RO)
+        pub const fn LPORT_NUM(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LPORT_NUM(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 65: the link went up or down (RO)
+        pub const fn UPDOWN(self) -> bool { self.0[1] & 0x2 != 0 }
+        /// The word with bits 65 set.
+        pub const fn with_UPDOWN(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+        /// Bits 66: the medium went away (RO)
+        pub const fn MEDIA_NA(self) -> bool { self.0[1] & 0x4 != 0 }
+        /// The word with bits 66 set.
+        pub const fn with_MEDIA_NA(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x4) | (((value as u64) << 2) & 0x4);
+            self
+        }
+        /// Bits 67: a fault (RO)
+        pub const fn LINK_FAULT(self) -> bool { self.0[1] & 0x8 != 0 }
+        /// The word with bits 67 set.
+        pub const fn with_LINK_FAULT(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x8) | (((value as u64) << 3) & 0x8);
+            self
+        }
+        /// Bits 68: too hot (RO)
+        pub const fn PHY_TEMP_ALARM(self) -> bool { self.0[1] & 0x10 != 0 }
+        /// The word with bits 68 set.
+        pub const fn with_PHY_TEMP_ALARM(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 69: too many errors (RO)
+        pub const fn EXCESSIVE_ERRORS(self) -> bool { self.0[1] & 0x20 != 0 }
+        /// The word with bits 69 set.
+        pub const fn with_EXCESSIVE_ERRORS(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x20) | (((value as u64) << 5) & 0x20);
+            self
+        }
+        /// Bits 70: a signal (RO)
+        pub const fn SIGNAL_DETECT(self) -> bool { self.0[1] & 0x40 != 0 }
+        /// The word with bits 70 set.
+        pub const fn with_SIGNAL_DETECT(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x40) | (((value as u64) << 6) & 0x40);
+            self
+        }
+        /// Bits 71: autonegotiation is done (RO)
+        pub const fn AN_COMPLETED(self) -> bool { self.0[1] & 0x80 != 0 }
+        /// The word with bits 71 set.
+        pub const fn with_AN_COMPLETED(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x80) | (((value as u64) << 7) & 0x80);
+            self
+        }
+        /// Bits 72: the module isn't qualified (RO)
+        pub const fn MODULE_QUAL_FAIL(self) -> bool { self.0[1] & 0x100 != 0 }
+        /// The word with bits 72 set.
+        pub const fn with_MODULE_QUAL_FAIL(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x100) | (((value as u64) << 8) & 0x100);
+            self
+        }
+        /// Bits 73: sending was suspended (RO)
+        pub const fn PORT_TX_SUSPENDED(self) -> bool { self.0[1] & 0x200 != 0 }
+        /// The word with bits 73 set.
+        pub const fn with_PORT_TX_SUSPENDED(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x200) | (((value as u64) << 9) & 0x200);
+            self
+        }
+        /// Bits 74: conflict of topology (RO)
+        pub const fn TOPO_CONFLICT(self) -> bool { self.0[1] & 0x400 != 0 }
+        /// The word with bits 74 set.
+        pub const fn with_TOPO_CONFLICT(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x400) | (((value as u64) << 10) & 0x400);
+            self
+        }
+        /// Bits 75: conflict of media (RO)
+        pub const fn MEDIA_CONFLICT(self) -> bool { self.0[1] & 0x800 != 0 }
+        /// The word with bits 75 set.
+        pub const fn with_MEDIA_CONFLICT(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x800) | (((value as u64) << 11) & 0x800);
+            self
+        }
+        /// Bits 76: firmware of the PHY wasn't loaded (RO)
+        pub const fn PHY_FW_LOAD_FAIL(self) -> bool { self.0[1] & 0x1000 != 0 }
+        /// The word with bits 76 set.
+        pub const fn with_PHY_FW_LOAD_FAIL(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x1000) | (((value as u64) << 12) & 0x1000);
+            self
+        }
+    }
+
+    /// SET_MAC_LB. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSetMacLoopback(pub [u64; 2]);
+    impl AqSetMacLoopback {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffffffffffffffc, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 0: loopback in the MAC (RO)
+        pub const fn LB_EN(self) -> bool { self.0[0] & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_LB_EN(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 1: by the oscillator's clock (RO)
+        pub const fn LB_OSC_CLK(self) -> bool { self.0[0] & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_LB_OSC_CLK(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+    }
+
+    /// What a node of the transmit scheduler is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum SchedElementType {
+        /// `0x0`
+        UNDEFINED = 0x0,
+        /// `0x1`
+        ROOT_PORT = 0x1,
+        /// `0x2`
+        TC = 0x2,
+        /// `0x3`
+        SE_GENERIC = 0x3,
+        /// `0x4`
+        ENTRY_POINT = 0x4,
+        /// `0x5`
+        LEAF = 0x5,
+        /// `0x6`
+        SE_PADDED = 0x6,
+    }
+    impl SchedElementType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::UNDEFINED),
+                0x1 => Some(Self::ROOT_PORT),
+                0x2 => Some(Self::TC),
+                0x3 => Some(Self::SE_GENERIC),
+                0x4 => Some(Self::ENTRY_POINT),
+                0x5 => Some(Self::LEAF),
+                0x6 => Some(Self::SE_PADDED),
+                _ => None,
+            }
+        }
+    }
+
+    /// GET_DFLT_TOPO: the buffer holds, for each branch, an AqSchedGroup and its nodes. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqGetTopology(pub [u64; 2]);
+    impl AqGetTopology {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffff0000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: logical port (RO)
+        pub const fn PORT_NUM(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_PORT_NUM(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: branches (RO)
+        pub const fn NUM_BRANCHES(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_NUM_BRANCHES(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Commands that add, configure, get, move, suspend, resume or delete nodes of the scheduler. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedElements(pub [u64; 2]);
+    impl AqSchedElements {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffff00000000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: groups or nodes in the buffer (RO)
+        pub const fn NUM_ELEM_REQ(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_NUM_ELEM_REQ(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: how many were done (RO)
+        pub const fn NUM_ELEM_RESP(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_NUM_ELEM_RESP(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Head of a group of nodes below one parent. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedGroup(pub u64);
+    impl AqSchedGroup {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xffff000000000000;
+        /// Bits 31:0: parent (RO)
+        pub const fn PARENT_TEID(self) -> u32 { (self.0 & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_PARENT_TEID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 47:32: nodes that follow (RO)
+        pub const fn NUM_ELEMS(self) -> u16 { ((self.0 >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_NUM_ELEMS(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+    }
+
+    /// Head of MOVE_SCHED_ELEMS, and the first of the nodes to be moved. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedMoveGroup(pub [u64; 2]);
+    impl AqSchedMoveGroup {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x0, 0xff000000];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 31:0: parent it has (RO)
+        pub const fn SRC_PARENT_TEID(self) -> u32 { (self.0[0] & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_SRC_PARENT_TEID(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 63:32: parent it gets (RO)
+        pub const fn DEST_PARENT_TEID(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_DEST_PARENT_TEID(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 79:64: nodes (RO)
+        pub const fn NUM_ELEMS(self) -> u16 { (self.0[1] & 0xffff) as u16 }
+        /// The word with bits 79:64 set.
+        pub const fn with_NUM_ELEMS(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 87:80: flags (RO)
+        pub const fn FLAGS(self) -> u8 { ((self.0[1] >> 16) & 0xff) as u8 }
+        /// The word with bits 87:80 set.
+        pub const fn with_FLAGS(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 127:96: first node (RO)
+        pub const fn TEID(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_TEID(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// A node's properties. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedProperties(pub [u64; 2]);
+    impl AqSchedProperties {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfe80f000, 0xffff000000000000];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: what it is (RO)
+        pub const fn ELEM_TYPE(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_ELEM_TYPE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 8: the generic section counts (RO)
+        pub const fn VALID_GENERIC(self) -> bool { self.0[0] & 0x100 != 0 }
+        /// The word with bits 8 set.
+        pub const fn with_VALID_GENERIC(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x100) | (((value as u64) << 8) & 0x100);
+            self
+        }
+        /// Bits 9: the committed rate counts (RO)
+        pub const fn VALID_CIR(self) -> bool { self.0[0] & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_VALID_CIR(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x200) | (((value as u64) << 9) & 0x200);
+            self
+        }
+        /// Bits 10: the excess rate counts (RO)
+        pub const fn VALID_EIR(self) -> bool { self.0[0] & 0x400 != 0 }
+        /// The word with bits 10 set.
+        pub const fn with_VALID_EIR(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x400) | (((value as u64) << 10) & 0x400);
+            self
+        }
+        /// Bits 11: the shared rate counts (RO)
+        pub const fn VALID_SHARED(self) -> bool { self.0[0] & 0x800 != 0 }
+        /// The word with bits 11 set.
+        pub const fn with_VALID_SHARED(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x800) | (((value as u64) << 11) & 0x800);
+            self
+        }
+        /// Bits 16: by bytes; 0: by packets (RO)
+        pub const fn GENERIC_MODE(self) -> bool { self.0[0] & 0x10000 != 0 }
+        /// The word with bits 16 set.
+        pub const fn with_GENERIC_MODE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10000) | (((value as u64) << 16) & 0x10000);
+            self
+        }
+        /// Bits 19:17: priority among siblings (RO)
+        pub const fn GENERIC_PRIO(self) -> u8 { ((self.0[0] >> 17) & 0x7) as u8 }
+        /// The word with bits 19:17 set.
+        pub const fn with_GENERIC_PRIO(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xe0000) | (((value as u64) << 17) & 0xe0000);
+            self
+        }
+        /// Bits 20: strict priority (RO)
+        pub const fn GENERIC_SP(self) -> bool { self.0[0] & 0x100000 != 0 }
+        /// The word with bits 20 set.
+        pub const fn with_GENERIC_SP(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x100000) | (((value as u64) << 20) & 0x100000);
+            self
+        }
+        /// Bits 22:21: adjustment (RO)
+        pub const fn GENERIC_ADJUST_VAL(self) -> u8 { ((self.0[0] >> 21) & 0x3) as u8 }
+        /// The word with bits 22:21 set.
+        pub const fn with_GENERIC_ADJUST_VAL(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x600000) | (((value as u64) << 21) & 0x600000);
+            self
+        }
+        /// Bits 24: it is suspended (RO)
+        pub const fn FLAG_SUSPEND(self) -> bool { self.0[0] & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_FLAG_SUSPEND(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1000000) | (((value as u64) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 47:32: committed rate: profile (RO)
+        pub const fn CIR_BW_PROFILE(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_CIR_BW_PROFILE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: committed rate: share (RO)
+        pub const fn CIR_BW_ALLOC(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_CIR_BW_ALLOC(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 79:64: excess rate: profile (RO)
+        pub const fn EIR_BW_PROFILE(self) -> u16 { (self.0[1] & 0xffff) as u16 }
+        /// The word with bits 79:64 set.
+        pub const fn with_EIR_BW_PROFILE(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 95:80: excess rate: share (RO)
+        pub const fn EIR_BW_ALLOC(self) -> u16 { ((self.0[1] >> 16) & 0xffff) as u16 }
+        /// The word with bits 95:80 set.
+        pub const fn with_EIR_BW_ALLOC(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 111:96: shared rate limit (RO)
+        pub const fn SRL_ID(self) -> u16 { ((self.0[1] >> 32) & 0xffff) as u16 }
+        /// The word with bits 111:96 set.
+        pub const fn with_SRL_ID(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+    }
+
+    /// Head of a node of the scheduler; its AqSchedProperties follow. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedNode(pub u64);
+    impl AqSchedNode {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 31:0: parent (RO)
+        pub const fn PARENT_TEID(self) -> u32 { (self.0 & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_PARENT_TEID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 63:32: node (RO)
+        pub const fn NODE_TEID(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_NODE_TEID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// QUERY_PORT_ETS. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqQueryPortEts(pub [u64; 2]);
+    impl AqQueryPortEts {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffff00000000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 31:0: root node of the port (RO)
+        pub const fn PORT_TEID(self) -> u32 { (self.0[0] & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_PORT_TEID(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// ADD_RL_PROFILES, QUERY_RL_PROFILES and REMOVE_RL_PROFILES; the buffer holds AqRateProfile. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqRateProfiles(pub [u64; 2]);
+    impl AqRateProfiles {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffff00000000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: profiles in the buffer (RO)
+        pub const fn NUM_PROFILES(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_NUM_PROFILES(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: how many were done (RO)
+        pub const fn NUM_PROCESSED(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_NUM_PROCESSED(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// First 8 bytes of a rate profile; 4 more hold the wake-up calculation and the encoding. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqRateProfile(pub u64);
+    impl AqRateProfile {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffff83ff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x7c00;
+        /// Bits 7:0: level (RO)
+        pub const fn LEVEL(self) -> u8 { (self.0 & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LEVEL(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 9:8: 0 committed, 1 excess, 2 shared (RO)
+        pub const fn TYPE(self) -> u8 { ((self.0 >> 8) & 0x3) as u8 }
+        /// The word with bits 9:8 set.
+        pub const fn with_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x300) | (((value as u64) << 8) & 0x300);
+            self
+        }
+        /// Bits 15: it isn't valid (RO)
+        pub const fn INVAL(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_INVAL(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u64) << 15) & 0x8000);
+            self
+        }
+        /// Bits 31:16: profile (RO)
+        pub const fn PROFILE_ID(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_PROFILE_ID(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: burst (RO)
+        pub const fn MAX_BURST_SIZE(self) -> u16 { ((self.0 >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_MAX_BURST_SIZE(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: rate (RO)
+        pub const fn RL_MULTIPLY(self) -> u16 { ((self.0 >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_RL_MULTIPLY(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+    }
+
+    /// Head of the answer to QUERY_SCHED_RES; an AqSchedLayer for each level follows. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedGeneric(pub [u64; 4]);
+    impl AqSchedGeneric {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 4] = [0xff00000000000000, 0xffffffffffff0000, 0xffffffffffffffff, 0xffffffffffffffff];
+        /// The word out of its 32 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 32]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 32 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 32] { to_bytes(&self.0) }
+        /// Bits 15:0: levels of hardware (RO)
+        pub const fn PHYS_LEVELS(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_PHYS_LEVELS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: levels that software sees (RO)
+        pub const fn LOGICAL_LEVELS(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_LOGICAL_LEVELS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 39:32: levels that are flattened (RO)
+        pub const fn FLATTENING_BITMAP(self) -> u8 { ((self.0[0] >> 32) & 0xff) as u8 }
+        /// The word with bits 39:32 set.
+        pub const fn with_FLATTENING_BITMAP(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+        /// Bits 47:40: congestion domains of the device (RO)
+        pub const fn MAX_DEVICE_CGDS(self) -> u8 { ((self.0[0] >> 40) & 0xff) as u8 }
+        /// The word with bits 47:40 set.
+        pub const fn with_MAX_DEVICE_CGDS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff0000000000) | (((value as u64) << 40) & 0xff0000000000);
+            self
+        }
+        /// Bits 55:48: congestion domains of the function (RO)
+        pub const fn MAX_PF_CGDS(self) -> u8 { ((self.0[0] >> 48) & 0xff) as u8 }
+        /// The word with bits 55:48 set.
+        pub const fn with_MAX_PF_CGDS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff000000000000) | (((value as u64) << 48) & 0xff000000000000);
+            self
+        }
+        /// Bits 79:64: queue sets of the protocol engine (RO)
+        pub const fn RDMA_QSETS(self) -> u16 { (self.0[1] & 0xffff) as u16 }
+        /// The word with bits 79:64 set.
+        pub const fn with_RDMA_QSETS(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+    }
+
+    /// A level of the scheduler. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedLayer(pub [u64; 4]);
+    impl AqSchedLayer {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 4] = [0xffff000000000000, 0xffff, 0xffffffffffff0000, 0xffffffffffffffff];
+        /// The word out of its 32 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 32]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 32 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 32] { to_bytes(&self.0) }
+        /// Bits 7:0: level (RO)
+        pub const fn LOGICAL_LAYER(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LOGICAL_LAYER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: nodes are given in such groups (RO)
+        pub const fn CHUNK_SIZE(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_CHUNK_SIZE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 31:16: nodes of the device (RO)
+        pub const fn MAX_DEVICE_NODES(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_MAX_DEVICE_NODES(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: nodes of the function (RO)
+        pub const fn MAX_PF_NODES(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_MAX_PF_NODES(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 95:80: children of one parent (RO)
+        pub const fn MAX_SIBL_GRP_SZ(self) -> u16 { ((self.0[1] >> 16) & 0xffff) as u16 }
+        /// The word with bits 95:80 set.
+        pub const fn with_MAX_SIBL_GRP_SZ(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 111:96: profiles of committed rates (RO)
+        pub const fn MAX_CIR_RL_PROFILES(self) -> u16 { ((self.0[1] >> 32) & 0xffff) as u16 }
+        /// The word with bits 111:96 set.
+        pub const fn with_MAX_CIR_RL_PROFILES(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 127:112: profiles of excess rates (RO)
+        pub const fn MAX_EIR_RL_PROFILES(self) -> u16 { ((self.0[1] >> 48) & 0xffff) as u16 }
+        /// The word with bits 127:112 set.
+        pub const fn with_MAX_EIR_RL_PROFILES(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 143:128: profiles of shared rates (RO)
+        pub const fn MAX_SRL_PROFILES(self) -> u16 { (self.0[2] & 0xffff) as u16 }
+        /// The word with bits 143:128 set.
+        pub const fn with_MAX_SRL_PROFILES(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+    }
+
+    /// ADD_TXQS: the buffer holds AqTxQueueGroup, each with its AqTxQueue. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqAddTxQueues(pub [u64; 2]);
+    impl AqAddTxQueues {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffffff00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: groups (RO)
+        pub const fn NUM_QGRPS(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_NUM_QGRPS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Head of a group of transmit queues below one node of the scheduler. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqTxQueueGroup(pub u64);
+    impl AqTxQueueGroup {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xffffff0000000000;
+        /// Bits 31:0: parent (RO)
+        pub const fn PARENT_TEID(self) -> u32 { (self.0 & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_PARENT_TEID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 39:32: queues that follow (RO)
+        pub const fn NUM_TXQS(self) -> u8 { ((self.0 >> 32) & 0xff) as u8 }
+        /// The word with bits 39:32 set.
+        pub const fn with_NUM_TXQS(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+    }
+
+    /// A transmit queue to be added: TxQueueContext's first 22 bytes, then AqSchedProperties. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqTxQueue(pub [u64; 6]);
+    impl AqTxQueue {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 6] = [0xffff0000, 0x0, 0x0, 0xffff000000000000, 0x0, 0x0];
+        /// The word out of its 48 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 48]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 48 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 48] { to_bytes(&self.0) }
+        /// Bits 15:0: queue (RO)
+        pub const fn TXQ_ID(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_TXQ_ID(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 63:32: node of the scheduler: given in the answer (RO)
+        pub const fn Q_TEID(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_Q_TEID(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 127:64: context, bits 63:0 (RO)
+        pub const fn TXQ_CTX_0(self) -> u64 { self.0[1] }
+        /// The word with bits 127:64 set.
+        pub const fn with_TXQ_CTX_0(mut self, value: u64) -> Self {
+            self.0[1] = value;
+            self
+        }
+        /// Bits 191:128: context, bits 127:64 (RO)
+        pub const fn TXQ_CTX_1(self) -> u64 { self.0[2] }
+        /// The word with bits 191:128 set.
+        pub const fn with_TXQ_CTX_1(mut self, value: u64) -> Self {
+            self.0[2] = value;
+            self
+        }
+        /// Bits 239:192: context, bits 175:128 (RO)
+        pub const fn TXQ_CTX_2(self) -> u64 { self.0[3] & 0xffffffffffff }
+        /// The word with bits 239:192 set.
+        pub const fn with_TXQ_CTX_2(mut self, value: u64) -> Self {
+            self.0[3] = (self.0[3] & !0xffffffffffff) | ((value) & 0xffffffffffff);
+            self
+        }
+        /// Bits 319:256: properties, bits 63:0 (RO)
+        pub const fn INFO_LO(self) -> u64 { self.0[4] }
+        /// The word with bits 319:256 set.
+        pub const fn with_INFO_LO(mut self, value: u64) -> Self {
+            self.0[4] = value;
+            self
+        }
+        /// Bits 383:320: properties, bits 127:64 (RO)
+        pub const fn INFO_HI(self) -> u64 { self.0[5] }
+        /// The word with bits 383:320 set.
+        pub const fn with_INFO_HI(mut self, value: u64) -> Self {
+            self.0[5] = value;
+            self
+        }
+    }
+
+    /// Why transmit queues are disabled.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum DisableCommand {
+        /// `0x0`
+        NO_FUNC_RESET = 0x0,
+        /// `0x1`
+        VM_RESET = 0x1,
+        /// `0x2`
+        VF_RESET = 0x2,
+        /// `0x3`
+        PF_RESET = 0x3,
+    }
+    impl DisableCommand {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NO_FUNC_RESET),
+                0x1 => Some(Self::VM_RESET),
+                0x2 => Some(Self::VF_RESET),
+                0x3 => Some(Self::PF_RESET),
+                _ => None,
+            }
+        }
+    }
+
+    /// DIS_TXQS: the buffer holds AqTxQueueList. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqDisableTxQueues(pub [u64; 2]);
+    impl AqDisableTxQueues {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xf0, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 1:0: why (RO)
+        pub const fn CMD(self) -> u8 { (self.0[0] & 0x3) as u8 }
+        /// The word with bits 1:0 set.
+        pub const fn with_CMD(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x3) | ((value as u64) & 0x3);
+            self
+        }
+        /// Bits 2: not the first call (RO)
+        pub const fn SUBSEQ_CALL(self) -> bool { self.0[0] & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_SUBSEQ_CALL(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x4) | (((value as u64) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: flush the pipe (RO)
+        pub const fn FLUSH_PIPE(self) -> bool { self.0[0] & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_FLUSH_PIPE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8) | (((value as u64) << 3) & 0x8);
+            self
+        }
+        /// Bits 15:8: lists in the buffer (RO)
+        pub const fn NUM_ENTRIES(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_NUM_ENTRIES(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 25:16: VSI or virtual function that is reset (RO)
+        pub const fn VMVF_NUM(self) -> u16 { ((self.0[0] >> 16) & 0x3ff) as u16 }
+        /// The word with bits 25:16 set.
+        pub const fn with_VMVF_NUM(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0x3ff0000) | (((value as u64) << 16) & 0x3ff0000);
+            self
+        }
+        /// Bits 31:26: timeout, in 100 µs (RO)
+        pub const fn TIMEOUT(self) -> u8 { ((self.0[0] >> 26) & 0x3f) as u8 }
+        /// The word with bits 31:26 set.
+        pub const fn with_TIMEOUT(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xfc000000) | (((value as u64) << 26) & 0xfc000000);
+            self
+        }
+        /// Bits 63:32: congestion domains that are blocked (RO)
+        pub const fn BLOCKED_CGDS(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_BLOCKED_CGDS(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Head of a list of transmit queues; NUM_QS 16-bit queue numbers follow. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqTxQueueList(pub u64);
+    impl AqTxQueueList {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xff0000000000;
+        /// Bits 31:0: parent (RO)
+        pub const fn PARENT_TEID(self) -> u32 { (self.0 & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_PARENT_TEID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 39:32: queues that follow, padded to a multiple of 4 bytes (RO)
+        pub const fn NUM_QS(self) -> u8 { ((self.0 >> 32) & 0xff) as u8 }
+        /// The word with bits 39:32 set.
+        pub const fn with_NUM_QS(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+    }
+
+    /// MOVE_RECFG_TXQS: the buffer holds source and destination node and AqMoveTxQueue. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqMoveTxQueues(pub [u64; 2]);
+    impl AqMoveTxQueues {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x3ff00f0, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 1:0: 1 move, 2 change the traffic class, 3 both (RO)
+        pub const fn CMD_TYPE(self) -> u8 { (self.0[0] & 0x3) as u8 }
+        /// The word with bits 1:0 set.
+        pub const fn with_CMD_TYPE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x3) | ((value as u64) & 0x3);
+            self
+        }
+        /// Bits 2: not the first call (RO)
+        pub const fn SUBSEQ_CALL(self) -> bool { self.0[0] & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_SUBSEQ_CALL(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x4) | (((value as u64) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: flush the pipe (RO)
+        pub const fn FLUSH_PIPE(self) -> bool { self.0[0] & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_FLUSH_PIPE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8) | (((value as u64) << 3) & 0x8);
+            self
+        }
+        /// Bits 15:8: queues (RO)
+        pub const fn NUM_QS(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_NUM_QS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 31:26: timeout, in 100 µs (RO)
+        pub const fn TIMEOUT(self) -> u8 { ((self.0[0] >> 26) & 0x3f) as u8 }
+        /// The word with bits 31:26 set.
+        pub const fn with_TIMEOUT(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xfc000000) | (((value as u64) << 26) & 0xfc000000);
+            self
+        }
+        /// Bits 63:32: congestion domains that are blocked (RO)
+        pub const fn BLOCKED_CGDS(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_BLOCKED_CGDS(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// A transmit queue to be moved. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqMoveTxQueue(pub u64);
+    impl AqMoveTxQueue {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffff00ffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xff000000;
+        /// Bits 15:0: queue (RO)
+        pub const fn TXQ_ID(self) -> u16 { (self.0 & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_TXQ_ID(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 23:16: congestion domain (RO)
+        pub const fn Q_CGD(self) -> u8 { ((self.0 >> 16) & 0xff) as u8 }
+        /// The word with bits 23:16 set.
+        pub const fn with_Q_CGD(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 63:32: node of the scheduler (RO)
+        pub const fn Q_TEID(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_Q_TEID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// SET_RSS_KEY and GET_RSS_KEY: the buffer is 52 bytes of key. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqRssKey(pub [u64; 2]);
+    impl AqRssKey {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffff7c00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 9:0: VSI (RO)
+        pub const fn VSI_ID(self) -> u16 { (self.0[0] & 0x3ff) as u16 }
+        /// The word with bits 9:0 set.
+        pub const fn with_VSI_ID(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0x3ff) | ((value as u64) & 0x3ff);
+            self
+        }
+        /// Bits 15: VSI_ID counts (RO)
+        pub const fn VSI_VALID(self) -> bool { self.0[0] & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_VSI_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8000) | (((value as u64) << 15) & 0x8000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Which look-up table.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum LutType {
+        /// `0x0`
+        VSI = 0x0,
+        /// `0x1`
+        PF = 0x1,
+        /// `0x2`
+        GLOBAL = 0x2,
+    }
+    impl LutType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::VSI),
+                0x1 => Some(Self::PF),
+                0x2 => Some(Self::GLOBAL),
+                _ => None,
+            }
+        }
+    }
+
+    /// How long it is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum LutSize {
+        /// `0x0`
+        SMALL = 0x0,
+        /// `0x1`
+        SIZE_512 = 0x1,
+        /// `0x2`
+        SIZE_2K = 0x2,
+    }
+    impl LutSize {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::SMALL),
+                0x1 => Some(Self::SIZE_512),
+                0x2 => Some(Self::SIZE_2K),
+                _ => None,
+            }
+        }
+    }
+
+    /// SET_RSS_LUT and GET_RSS_LUT: the buffer has a byte for each entry. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqRssLut(pub [u64; 2]);
+    impl AqRssLut {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffff007c00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 9:0: VSI (RO)
+        pub const fn VSI_ID(self) -> u16 { (self.0[0] & 0x3ff) as u16 }
+        /// The word with bits 9:0 set.
+        pub const fn with_VSI_ID(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0x3ff) | ((value as u64) & 0x3ff);
+            self
+        }
+        /// Bits 15: VSI_ID counts (RO)
+        pub const fn VSI_VALID(self) -> bool { self.0[0] & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_VSI_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8000) | (((value as u64) << 15) & 0x8000);
+            self
+        }
+        /// Bits 17:16: which table (RO)
+        pub const fn LUT_TYPE(self) -> u8 { ((self.0[0] >> 16) & 0x3) as u8 }
+        /// The word with bits 17:16 set.
+        pub const fn with_LUT_TYPE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x30000) | (((value as u64) << 16) & 0x30000);
+            self
+        }
+        /// Bits 19:18: how long it is (RO)
+        pub const fn LUT_SIZE(self) -> u8 { ((self.0[0] >> 18) & 0x3) as u8 }
+        /// The word with bits 19:18 set.
+        pub const fn with_LUT_SIZE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xc0000) | (((value as u64) << 18) & 0xc0000);
+            self
+        }
+        /// Bits 23:20: which global one (RO)
+        pub const fn GLOBAL_IDX(self) -> u8 { ((self.0[0] >> 20) & 0xf) as u8 }
+        /// The word with bits 23:20 set.
+        pub const fn with_GLOBAL_IDX(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xf00000) | (((value as u64) << 20) & 0xf00000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// CLEAR_FD_TABLE: removes a VSI's or the function's flow director filters. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqClearFdTable(pub [u64; 2]);
+    impl AqClearFdTable {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffff0000ff00, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: 1 the VSI's, 2 the function's (RO)
+        pub const fn CLEAR_TYPE(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_CLEAR_TYPE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 31:16: VSI (RO)
+        pub const fn VSI_INDEX(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_VSI_INDEX(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+    }
+
+    /// MANAGE_MAC_READ: the buffer is filled with AqMacAddress. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqMacRead(pub [u64; 2]);
+    impl AqMacRead {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffff00fffffc0f, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 4: there is a LAN address (RO)
+        pub const fn LAN_ADDR_VALID(self) -> bool { self.0[0] & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_LAN_ADDR_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 5: there is a SAN address (RO)
+        pub const fn SAN_ADDR_VALID(self) -> bool { self.0[0] & 0x20 != 0 }
+        /// The word with bits 5 set.
+        pub const fn with_SAN_ADDR_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x20) | (((value as u64) << 5) & 0x20);
+            self
+        }
+        /// Bits 6: there is an address of the port (RO)
+        pub const fn PORT_ADDR_VALID(self) -> bool { self.0[0] & 0x40 != 0 }
+        /// The word with bits 6 set.
+        pub const fn with_PORT_ADDR_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x40) | (((value as u64) << 6) & 0x40);
+            self
+        }
+        /// Bits 7: there is a wake-on-LAN address (RO)
+        pub const fn WOL_ADDR_VALID(self) -> bool { self.0[0] & 0x80 != 0 }
+        /// The word with bits 7 set.
+        pub const fn with_WOL_ADDR_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x80) | (((value as u64) << 7) & 0x80);
+            self
+        }
+        /// Bits 8: magic packets by multicast (RO)
+        pub const fn MC_MAG_EN(self) -> bool { self.0[0] & 0x100 != 0 }
+        /// The word with bits 8 set.
+        pub const fn with_MC_MAG_EN(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x100) | (((value as u64) << 8) & 0x100);
+            self
+        }
+        /// Bits 9: the wake-on-LAN address outlives a reset of the function (RO)
+        pub const fn WOL_PRESERVE_ON_PFR(self) -> bool { self.0[0] & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_WOL_PRESERVE_ON_PFR(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x200) | (((value as u64) << 9) & 0x200);
+            self
+        }
+        /// Bits 39:32: how many addresses there are (RO)
+        pub const fn NUM_ADDR(self) -> u8 { ((self.0[0] >> 32) & 0xff) as u8 }
+        /// The word with bits 39:32 set.
+        pub const fn with_NUM_ADDR(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// What an address is for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum MacAddressType {
+        /// `0x0`
+        LAN = 0x0,
+        /// `0x1`
+        WOL = 0x1,
+    }
+    impl MacAddressType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::LAN),
+                0x1 => Some(Self::WOL),
+                _ => None,
+            }
+        }
+    }
+
+    /// An address of MANAGE_MAC_READ. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqMacAddress(pub u64);
+    impl AqMacAddress {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 7:0: logical port (RO)
+        pub const fn LPORT_NUM(self) -> u8 { (self.0 & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LPORT_NUM(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: what it is for (RO)
+        pub const fn ADDR_TYPE(self) -> u8 { ((self.0 >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_ADDR_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 63:16: MAC address, its first byte lowest (RO)
+        pub const fn MAC_ADDR(self) -> u64 { (self.0 >> 16) & 0xffffffffffff }
+        /// The word with bits 63:16 set.
+        pub const fn with_MAC_ADDR(mut self, value: u64) -> Self {
+            self.0 = (self.0 & !0xffffffffffff0000) | (((value) << 16) & 0xffffffffffff0000);
+            self
+        }
+    }
+
+    /// MANAGE_MAC_WRITE: sets the function's address. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqMacWrite(pub [u64; 2]);
+    impl AqMacWrite {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xbcff, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 8: magic packets by multicast (RO)
+        pub const fn MC_MAG_EN(self) -> bool { self.0[0] & 0x100 != 0 }
+        /// The word with bits 8 set.
+        pub const fn with_MC_MAG_EN(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x100) | (((value as u64) << 8) & 0x100);
+            self
+        }
+        /// Bits 9: the wake-on-LAN address outlives a reset of the function (RO)
+        pub const fn WOL_LAA_PFR_KEEP(self) -> bool { self.0[0] & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_WOL_LAA_PFR_KEEP(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x200) | (((value as u64) << 9) & 0x200);
+            self
+        }
+        /// Bits 14: for wake-on-LAN too (RO)
+        pub const fn UPDATE_LAA_WOL(self) -> bool { self.0[0] & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_UPDATE_LAA_WOL(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x4000) | (((value as u64) << 14) & 0x4000);
+            self
+        }
+        /// Bits 63:16: MAC address, its first byte lowest (RO)
+        pub const fn MAC_ADDR(self) -> u64 { (self.0[0] >> 16) & 0xffffffffffff }
+        /// The word with bits 63:16 set.
+        pub const fn with_MAC_ADDR(mut self, value: u64) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffffffff0000) | (((value) << 16) & 0xffffffffffff0000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// GET_SW_CFG: the buffer is filled with AqSwitchElement. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqGetSwitchConfig(pub [u64; 2]);
+    impl AqGetSwitchConfig {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffff000000000000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: flags (RO)
+        pub const fn FLAGS(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_FLAGS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: first wanted; in the answer the next, 0 when there is none (RO)
+        pub const fn ELEMENT(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_ELEMENT(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: how many there are (RO)
+        pub const fn NUM_ELEMS(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_NUM_ELEMS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// What an element of the switch is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum SwitchElementType {
+        /// `0x0`
+        PHYS_PORT = 0x0,
+        /// `0x1`
+        VIRT_PORT = 0x1,
+        /// `0x2`
+        VSI = 0x2,
+    }
+    impl SwitchElementType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::PHYS_PORT),
+                0x1 => Some(Self::VIRT_PORT),
+                0x2 => Some(Self::VSI),
+                _ => None,
+            }
+        }
+    }
+
+    /// A port or VSI of the switch. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSwitchElement(pub u64);
+    impl AqSwitchElement {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffc3ff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x3c00;
+        /// Bits 9:0: number (RO)
+        pub const fn VSI_PORT_NUM(self) -> u16 { (self.0 & 0x3ff) as u16 }
+        /// The word with bits 9:0 set.
+        pub const fn with_VSI_PORT_NUM(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3ff) | ((value as u64) & 0x3ff);
+            self
+        }
+        /// Bits 15:14: what it is (RO)
+        pub const fn TYPE(self) -> u8 { ((self.0 >> 14) & 0x3) as u8 }
+        /// The word with bits 15:14 set.
+        pub const fn with_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xc000) | (((value as u64) << 14) & 0xc000);
+            self
+        }
+        /// Bits 31:16: switch (RO)
+        pub const fn SWID(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_SWID(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 46:32: function it belongs to (RO)
+        pub const fn FUNC_NUM(self) -> u16 { ((self.0 >> 32) & 0x7fff) as u16 }
+        /// The word with bits 46:32 set.
+        pub const fn with_FUNC_NUM(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x7fff00000000) | (((value as u64) << 32) & 0x7fff00000000);
+            self
+        }
+        /// Bits 47: that is a virtual function (RO)
+        pub const fn IS_VF(self) -> bool { self.0 & 0x800000000000 != 0 }
+        /// The word with bits 47 set.
+        pub const fn with_IS_VF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800000000000) | (((value as u64) << 47) & 0x800000000000);
+            self
+        }
+    }
+
+    /// SET_PORT_PARAMS. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSetPortParams(pub [u64; 2]);
+    impl AqSetPortParams {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfff800007c00fff8, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 0: bad packets go to BAD_FRAME_VSI (RO)
+        pub const fn SAVE_BAD_PACKETS(self) -> bool { self.0[0] & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_SAVE_BAD_PACKETS(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 1: short packets are padded (RO)
+        pub const fn PAD_SHORT_PACKETS(self) -> bool { self.0[0] & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_PAD_SHORT_PACKETS(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+        /// Bits 2: two VLAN tags are looked at (RO)
+        pub const fn DOUBLE_VLAN_ENA(self) -> bool { self.0[0] & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_DOUBLE_VLAN_ENA(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x4) | (((value as u64) << 2) & 0x4);
+            self
+        }
+        /// Bits 25:16: VSI for bad packets (RO)
+        pub const fn BAD_FRAME_VSI(self) -> u16 { ((self.0[0] >> 16) & 0x3ff) as u16 }
+        /// The word with bits 25:16 set.
+        pub const fn with_BAD_FRAME_VSI(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0x3ff0000) | (((value as u64) << 16) & 0x3ff0000);
+            self
+        }
+        /// Bits 31: BAD_FRAME_VSI counts (RO)
+        pub const fn BAD_FRAME_VSI_VALID(self) -> bool { self.0[0] & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_BAD_FRAME_VSI_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x80000000) | (((value as u64) << 31) & 0x80000000);
+            self
+        }
+        /// Bits 39:32: switch (RO)
+        pub const fn SWID(self) -> u8 { ((self.0[0] >> 32) & 0xff) as u8 }
+        /// The word with bits 39:32 set.
+        pub const fn with_SWID(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+        /// Bits 45:40: logical port (RO)
+        pub const fn LOGI_PORT_ID(self) -> u8 { ((self.0[0] >> 40) & 0x3f) as u8 }
+        /// The word with bits 45:40 set.
+        pub const fn with_LOGI_PORT_ID(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x3f0000000000) | (((value as u64) << 40) & 0x3f0000000000);
+            self
+        }
+        /// Bits 46: LOGI_PORT_ID counts (RO)
+        pub const fn IS_LOGI_PORT(self) -> bool { self.0[0] & 0x400000000000 != 0 }
+        /// The word with bits 46 set.
+        pub const fn with_IS_LOGI_PORT(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x400000000000) | (((value as u64) << 46) & 0x400000000000);
+            self
+        }
+        /// Bits 47: SWID counts (RO)
+        pub const fn SWID_VALID(self) -> bool { self.0[0] & 0x800000000000 != 0 }
+        /// The word with bits 47 set.
+        pub const fn with_SWID_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x800000000000) | (((value as u64) << 47) & 0x800000000000);
+            self
+        }
+        /// Bits 49:48: local forwarding: 0 as usual, 1 not at all, 2 first (RO)
+        pub const fn LOOPBACK_MODE(self) -> u8 { ((self.0[0] >> 48) & 0x3) as u8 }
+        /// The word with bits 49:48 set.
+        pub const fn with_LOOPBACK_MODE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x3000000000000) | (((value as u64) << 48) & 0x3000000000000);
+            self
+        }
+        /// Bits 50: LOOPBACK_MODE counts (RO)
+        pub const fn LOOPBACK_MODE_VALID(self) -> bool { self.0[0] & 0x4000000000000 != 0 }
+        /// The word with bits 50 set.
+        pub const fn with_LOOPBACK_MODE_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x4000000000000) | (((value as u64) << 50) & 0x4000000000000);
+            self
+        }
+    }
+
+    /// What ALLOC_RES gives.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum ResourceType {
+        /// `0x0`
+        VEB_COUNTER = 0x0,
+        /// `0x1`
+        VLAN_COUNTER = 0x1,
+        /// `0x2`
+        MIRROR_RULE = 0x2,
+        /// `0x3`
+        VSI_LIST_REP = 0x3,
+        /// `0x4`
+        VSI_LIST_PRUNE = 0x4,
+        /// `0x5`
+        RECIPE = 0x5,
+        /// `0x6`
+        PROFILE = 0x6,
+        /// `0x7`
+        SWID = 0x7,
+        /// `0x8`
+        VSI = 0x8,
+        /// `0x20`
+        GLOBAL_RSS_HASH = 0x20,
+        /// `0x21`
+        FDIR_COUNTER_BLOCK = 0x21,
+        /// `0x22`
+        FDIR_GUARANTEED_ENTRIES = 0x22,
+        /// `0x23`
+        FDIR_SHARED_ENTRIES = 0x23,
+        /// `0x30`
+        FLEX_DESC_PROG = 0x30,
+        /// `0x48`
+        SWITCH_PROF_BLDR_PROFID = 0x48,
+        /// `0x49`
+        SWITCH_PROF_BLDR_TCAM = 0x49,
+        /// `0x50`
+        ACL_PROF_BLDR_PROFID = 0x50,
+        /// `0x51`
+        ACL_PROF_BLDR_TCAM = 0x51,
+        /// `0x58`
+        FD_PROF_BLDR_PROFID = 0x58,
+        /// `0x59`
+        FD_PROF_BLDR_TCAM = 0x59,
+        /// `0x60`
+        HASH_PROF_BLDR_PROFID = 0x60,
+        /// `0x61`
+        HASH_PROF_BLDR_TCAM = 0x61,
+    }
+    impl ResourceType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::VEB_COUNTER),
+                0x1 => Some(Self::VLAN_COUNTER),
+                0x2 => Some(Self::MIRROR_RULE),
+                0x3 => Some(Self::VSI_LIST_REP),
+                0x4 => Some(Self::VSI_LIST_PRUNE),
+                0x5 => Some(Self::RECIPE),
+                0x6 => Some(Self::PROFILE),
+                0x7 => Some(Self::SWID),
+                0x8 => Some(Self::VSI),
+                0x20 => Some(Self::GLOBAL_RSS_HASH),
+                0x21 => Some(Self::FDIR_COUNTER_BLOCK),
+                0x22 => Some(Self::FDIR_GUARANTEED_ENTRIES),
+                0x23 => Some(Self::FDIR_SHARED_ENTRIES),
+                0x30 => Some(Self::FLEX_DESC_PROG),
+                0x48 => Some(Self::SWITCH_PROF_BLDR_PROFID),
+                0x49 => Some(Self::SWITCH_PROF_BLDR_TCAM),
+                0x50 => Some(Self::ACL_PROF_BLDR_PROFID),
+                0x51 => Some(Self::ACL_PROF_BLDR_TCAM),
+                0x58 => Some(Self::FD_PROF_BLDR_PROFID),
+                0x59 => Some(Self::FD_PROF_BLDR_TCAM),
+                0x60 => Some(Self::HASH_PROF_BLDR_PROFID),
+                0x61 => Some(Self::HASH_PROF_BLDR_TCAM),
+                _ => None,
+            }
+        }
+    }
+
+    /// ALLOC_RES, FREE_RES and GET_RES_ALLOC. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqAllocRes(pub [u64; 2]);
+    impl AqAllocRes {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffff0000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: elements in the buffer (RO)
+        pub const fn NUM_ENTRIES(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_NUM_ENTRIES(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Head of an element of ALLOC_RES and FREE_RES; NUM_ELEMS 16-bit numbers follow. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqResource(pub u32);
+    impl AqResource {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0xffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0x0;
+        /// Bits 6:0: what (RO)
+        pub const fn RES_TYPE(self) -> u8 { (self.0 & 0x7f) as u8 }
+        /// The word with bits 6:0 set.
+        pub const fn with_RES_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x7f) | ((value as u32) & 0x7f);
+            self
+        }
+        /// Bits 7: functions share it (RO)
+        pub const fn SHARED(self) -> bool { self.0 & 0x80 != 0 }
+        /// The word with bits 7 set.
+        pub const fn with_SHARED(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80) | (((value as u32) << 7) & 0x80);
+            self
+        }
+        /// Bits 11:8: prune list (RO)
+        pub const fn VSI_PRUNE_LIST(self) -> u8 { ((self.0 >> 8) & 0xf) as u8 }
+        /// The word with bits 11:8 set.
+        pub const fn with_VSI_PRUNE_LIST(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xf00) | (((value as u32) << 8) & 0xf00);
+            self
+        }
+        /// Bits 12: the lowest numbers first (RO)
+        pub const fn SCAN_BOTTOM(self) -> bool { self.0 & 0x1000 != 0 }
+        /// The word with bits 12 set.
+        pub const fn with_SCAN_BOTTOM(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000) | (((value as u32) << 12) & 0x1000);
+            self
+        }
+        /// Bits 13: any number will do (RO)
+        pub const fn IGNORE_INDEX(self) -> bool { self.0 & 0x2000 != 0 }
+        /// The word with bits 13 set.
+        pub const fn with_IGNORE_INDEX(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000) | (((value as u32) << 13) & 0x2000);
+            self
+        }
+        /// Bits 14: take part in what another one shares (RO)
+        pub const fn SUBSCRIBE_SHARED(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_SUBSCRIBE_SHARED(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u32) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: control over subscription (RO)
+        pub const fn SUBSCRIBE_CTL(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_SUBSCRIBE_CTL(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u32) << 15) & 0x8000);
+            self
+        }
+        /// Bits 31:16: how many (RO)
+        pub const fn NUM_ELEMS(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_NUM_ELEMS(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u32) << 16) & 0xffff0000);
+            self
+        }
+    }
+
+    /// First 8 bytes of an element of GET_RES_ALLOC; 2 more bytes give how many are free. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqResourceAllocation(pub u64);
+    impl AqResourceAllocation {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 15:0: what (RO)
+        pub const fn RES_TYPE(self) -> u16 { (self.0 & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_RES_TYPE(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: of the device (RO)
+        pub const fn TOTAL_CAPACITY(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_TOTAL_CAPACITY(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: of the function (RO)
+        pub const fn TOTAL_FUNCTION(self) -> u16 { ((self.0 >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_TOTAL_FUNCTION(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: shared (RO)
+        pub const fn TOTAL_SHARED(self) -> u16 { ((self.0 >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_TOTAL_SHARED(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+    }
+
+    /// Whom a VSI belongs to.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum VsiType {
+        /// `0x0`
+        VF = 0x0,
+        /// `0x1`
+        VMDQ2 = 0x1,
+        /// `0x2`
+        PF = 0x2,
+        /// `0x3`
+        EMP_MNG = 0x3,
+    }
+    impl VsiType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::VF),
+                0x1 => Some(Self::VMDQ2),
+                0x2 => Some(Self::PF),
+                0x3 => Some(Self::EMP_MNG),
+                _ => None,
+            }
+        }
+    }
+
+    /// ADD_VSI, UPDATE_VSI, GET_VSI_PARAMS and FREE_VSI; the buffer is VsiProperties. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqVsi(pub [u64; 2]);
+    impl AqVsi {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffcff00fffe7c00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 9:0: VSI (RO)
+        pub const fn VSI_NUM(self) -> u16 { (self.0[0] & 0x3ff) as u16 }
+        /// The word with bits 9:0 set.
+        pub const fn with_VSI_NUM(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0x3ff) | ((value as u64) & 0x3ff);
+            self
+        }
+        /// Bits 15: VSI_NUM counts (RO)
+        pub const fn IS_VALID(self) -> bool { self.0[0] & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_IS_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8000) | (((value as u64) << 15) & 0x8000);
+            self
+        }
+        /// Bits 16: the number isn't given back when the VSI is freed (RO)
+        pub const fn KEEP_ALLOC(self) -> bool { self.0[0] & 0x10000 != 0 }
+        /// The word with bits 16 set.
+        pub const fn with_KEEP_ALLOC(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10000) | (((value as u64) << 16) & 0x10000);
+            self
+        }
+        /// Bits 39:32: virtual function (RO)
+        pub const fn VF_ID(self) -> u8 { ((self.0[0] >> 32) & 0xff) as u8 }
+        /// The word with bits 39:32 set.
+        pub const fn with_VF_ID(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+        /// Bits 49:48: whom it belongs to (RO)
+        pub const fn TYPE(self) -> u8 { ((self.0[0] >> 48) & 0x3) as u8 }
+        /// The word with bits 49:48 set.
+        pub const fn with_TYPE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x3000000000000) | (((value as u64) << 48) & 0x3000000000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Answer to ADD_VSI, UPDATE_VSI and FREE_VSI; to GET_VSI_PARAMS with VF_ID in EXT_STATUS. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqVsiResponse(pub [u64; 2]);
+    impl AqVsiResponse {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfc00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 9:0: VSI (RO)
+        pub const fn VSI_NUM(self) -> u16 { (self.0[0] & 0x3ff) as u16 }
+        /// The word with bits 9:0 set.
+        pub const fn with_VSI_NUM(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0x3ff) | ((value as u64) & 0x3ff);
+            self
+        }
+        /// Bits 31:16: more about an error (RO)
+        pub const fn EXT_STATUS(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_EXT_STATUS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: VSIs in use (RO)
+        pub const fn VSI_USED(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_VSI_USED(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: VSIs that are free (RO)
+        pub const fn VSI_FREE(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_VSI_FREE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// ADD_SW_RULES, UPDATE_SW_RULES, REMOVE_SW_RULES and GET_SW_RULES. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSwitchRules(pub [u64; 2]);
+    impl AqSwitchRules {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffff0000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: rules in the buffer (RO)
+        pub const fn NUM_RULES(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_NUM_RULES(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// What a rule in the buffer is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum SwitchRuleType {
+        /// `0x0`
+        LKUP_RX = 0x0,
+        /// `0x1`
+        LKUP_TX = 0x1,
+        /// `0x2`
+        LG_ACT = 0x2,
+        /// `0x3`
+        VSI_LIST_SET = 0x3,
+        /// `0x4`
+        VSI_LIST_CLEAR = 0x4,
+        /// `0x5`
+        PRUNE_LIST_SET = 0x5,
+        /// `0x6`
+        PRUNE_LIST_CLEAR = 0x6,
+    }
+    impl SwitchRuleType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::LKUP_RX),
+                0x1 => Some(Self::LKUP_TX),
+                0x2 => Some(Self::LG_ACT),
+                0x3 => Some(Self::VSI_LIST_SET),
+                0x4 => Some(Self::VSI_LIST_CLEAR),
+                0x5 => Some(Self::PRUNE_LIST_SET),
+                0x6 => Some(Self::PRUNE_LIST_CLEAR),
+                _ => None,
+            }
+        }
+    }
+
+    /// What a rule looks up: the recipes that firmware has from the start.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum RecipeId {
+        /// `0x0`
+        ETHERTYPE = 0x0,
+        /// `0x1`
+        MAC = 0x1,
+        /// `0x2`
+        MAC_VLAN = 0x2,
+        /// `0x3`
+        PROMISC = 0x3,
+        /// `0x4`
+        VLAN = 0x4,
+        /// `0x5`
+        DFLT = 0x5,
+        /// `0x8`
+        ETHERTYPE_MAC = 0x8,
+        /// `0x9`
+        PROMISC_VLAN = 0x9,
+        /// `0xa`
+        LOGICAL_PORT_FWD = 0xa,
+    }
+    impl RecipeId {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::ETHERTYPE),
+                0x1 => Some(Self::MAC),
+                0x2 => Some(Self::MAC_VLAN),
+                0x3 => Some(Self::PROMISC),
+                0x4 => Some(Self::VLAN),
+                0x5 => Some(Self::DFLT),
+                0x8 => Some(Self::ETHERTYPE_MAC),
+                0x9 => Some(Self::PROMISC_VLAN),
+                0xa => Some(Self::LOGICAL_PORT_FWD),
+                _ => None,
+            }
+        }
+    }
+
+    /// A look-up rule; HDR_LEN bytes of header follow. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSwitchRule(pub [u64; 2]);
+    impl AqSwitchRule {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x0, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: LKUP_RX or LKUP_TX (RO)
+        pub const fn TYPE(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_TYPE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: return code of this rule (RO)
+        pub const fn STATUS(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_STATUS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: what is looked up (RO)
+        pub const fn RECIPE_ID(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_RECIPE_ID(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: port that received it, or VSI that sent it (RO)
+        pub const fn SRC(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_SRC(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 95:64: action (see SingleAction) (RO)
+        pub const fn ACT(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ACT(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 111:96: index of the rule: given by ADD_SW_RULES, named for removal (RO)
+        pub const fn INDEX(self) -> u16 { ((self.0[1] >> 32) & 0xffff) as u16 }
+        /// The word with bits 111:96 set.
+        pub const fn with_INDEX(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 127:112: bytes of header (RO)
+        pub const fn HDR_LEN(self) -> u16 { ((self.0[1] >> 48) & 0xffff) as u16 }
+        /// The word with bits 127:112 set.
+        pub const fn with_HDR_LEN(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+    }
+
+    /// What a rule does with a packet.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum SingleActionType {
+        /// `0x0`
+        VSI_FORWARDING = 0x0,
+        /// `0x1`
+        TO_Q = 0x1,
+        /// `0x2`
+        PRUNE_OR_PTR = 0x2,
+        /// `0x3`
+        OTHER = 0x3,
+    }
+    impl SingleActionType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::VSI_FORWARDING),
+                0x1 => Some(Self::TO_Q),
+                0x2 => Some(Self::PRUNE_OR_PTR),
+                0x3 => Some(Self::OTHER),
+                _ => None,
+            }
+        }
+    }
+
+    /// Action of a rule: to a VSI, to a VSI list, or drop (with TYPE VSI_FORWARDING). (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct SingleAction(pub u32);
+    impl SingleAction {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x67fff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xfff98000;
+        /// Bits 1:0: what it does (RO)
+        pub const fn TYPE(self) -> u8 { (self.0 & 0x3) as u8 }
+        /// The word with bits 1:0 set.
+        pub const fn with_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3) | ((value as u32) & 0x3);
+            self
+        }
+        /// Bits 2: looped back to VSIs of the switch (RO)
+        pub const fn LB_ENABLE(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_LB_ENABLE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: out to the port (RO)
+        pub const fn LAN_ENABLE(self) -> bool { self.0 & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_LAN_ENABLE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8) | (((value as u32) << 3) & 0x8);
+            self
+        }
+        /// Bits 13:4: VSI, or VSI list (RO)
+        pub const fn VSI_ID(self) -> u16 { ((self.0 >> 4) & 0x3ff) as u16 }
+        /// The word with bits 13:4 set.
+        pub const fn with_VSI_ID(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3ff0) | (((value as u32) << 4) & 0x3ff0);
+            self
+        }
+        /// Bits 14: VSI_ID is a list (RO)
+        pub const fn VSI_LIST(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_VSI_LIST(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u32) << 14) & 0x4000);
+            self
+        }
+        /// Bits 17: the forwarding counts (RO)
+        pub const fn VALID(self) -> bool { self.0 & 0x20000 != 0 }
+        /// The word with bits 17 set.
+        pub const fn with_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000) | (((value as u32) << 17) & 0x20000);
+            self
+        }
+        /// Bits 18: the packet is dropped (RO)
+        pub const fn DROP(self) -> bool { self.0 & 0x40000 != 0 }
+        /// The word with bits 18 set.
+        pub const fn with_DROP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000) | (((value as u32) << 18) & 0x40000);
+            self
+        }
+    }
+
+    /// Action of a rule with TYPE TO_Q. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct SingleActionQueue(pub u32);
+    impl SingleActionQueue {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x7ffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xfff80000;
+        /// Bits 1:0: what it does (RO)
+        pub const fn TYPE(self) -> u8 { (self.0 & 0x3) as u8 }
+        /// The word with bits 1:0 set.
+        pub const fn with_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3) | ((value as u32) & 0x3);
+            self
+        }
+        /// Bits 2: looped back to VSIs of the switch (RO)
+        pub const fn LB_ENABLE(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_LB_ENABLE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: out to the port (RO)
+        pub const fn LAN_ENABLE(self) -> bool { self.0 & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_LAN_ENABLE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8) | (((value as u32) << 3) & 0x8);
+            self
+        }
+        /// Bits 14:4: first queue (RO)
+        pub const fn Q_INDEX(self) -> u16 { ((self.0 >> 4) & 0x7ff) as u16 }
+        /// The word with bits 14:4 set.
+        pub const fn with_Q_INDEX(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x7ff0) | (((value as u32) << 4) & 0x7ff0);
+            self
+        }
+        /// Bits 17:15: 2 to the power of n queues (RO)
+        pub const fn Q_REGION(self) -> u8 { ((self.0 >> 15) & 0x7) as u8 }
+        /// The word with bits 17:15 set.
+        pub const fn with_Q_REGION(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x38000) | (((value as u32) << 15) & 0x38000);
+            self
+        }
+        /// Bits 18: over other rules (RO)
+        pub const fn Q_PRIORITY(self) -> bool { self.0 & 0x40000 != 0 }
+        /// The word with bits 18 set.
+        pub const fn with_Q_PRIORITY(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000) | (((value as u32) << 18) & 0x40000);
+            self
+        }
+    }
+
+    /// Action of a rule with TYPE PRUNE_OR_PTR. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct SingleActionPrune(pub u32);
+    impl SingleActionPrune {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x7fff3;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xfff8000c;
+        /// Bits 1:0: what it does (RO)
+        pub const fn TYPE(self) -> u8 { (self.0 & 0x3) as u8 }
+        /// The word with bits 1:0 set.
+        pub const fn with_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3) | ((value as u32) & 0x3);
+            self
+        }
+        /// Bits 13:4: prune list (RO)
+        pub const fn VSI_LIST_ID(self) -> u16 { ((self.0 >> 4) & 0x3ff) as u16 }
+        /// The word with bits 13:4 set.
+        pub const fn with_VSI_LIST_ID(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3ff0) | (((value as u32) << 4) & 0x3ff0);
+            self
+        }
+        /// Bits 14: VSI_LIST_ID is a list (RO)
+        pub const fn VSI_LIST(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_VSI_LIST(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u32) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: for sent packets (RO)
+        pub const fn EGRESS(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_EGRESS(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u32) << 15) & 0x8000);
+            self
+        }
+        /// Bits 16: for received packets (RO)
+        pub const fn INGRESS(self) -> bool { self.0 & 0x10000 != 0 }
+        /// The word with bits 16 set.
+        pub const fn with_INGRESS(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10000) | (((value as u32) << 16) & 0x10000);
+            self
+        }
+        /// Bits 17: prune those in the list (RO)
+        pub const fn PRUNET(self) -> bool { self.0 & 0x20000 != 0 }
+        /// The word with bits 17 set.
+        pub const fn with_PRUNET(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000) | (((value as u32) << 17) & 0x20000);
+            self
+        }
+        /// Bits 18: bits 16:4 are a large action instead (RO)
+        pub const fn PTR(self) -> bool { self.0 & 0x40000 != 0 }
+        /// The word with bits 18 set.
+        pub const fn with_PTR(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000) | (((value as u32) << 18) & 0x40000);
+            self
+        }
+    }
+
+    /// A VSI list or prune list; NUMBER_VSI 16-bit VSI numbers follow. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqVsiList(pub u64);
+    impl AqVsiList {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 15:0: what is done to it (RO)
+        pub const fn TYPE(self) -> u16 { (self.0 & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_TYPE(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: return code of this rule (RO)
+        pub const fn STATUS(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_STATUS(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: the list (RO)
+        pub const fn INDEX(self) -> u16 { ((self.0 >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_INDEX(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: VSIs in the rule (RO)
+        pub const fn NUMBER_VSI(self) -> u16 { ((self.0 >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_NUMBER_VSI(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+    }
+
+    /// Whom a transmit queue belongs to.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum VmvfType {
+        /// `0x0`
+        VF = 0x0,
+        /// `0x1`
+        VMQ = 0x1,
+        /// `0x2`
+        PF = 0x2,
+    }
+    impl VmvfType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::VF),
+                0x1 => Some(Self::VMQ),
+                0x2 => Some(Self::PF),
+                _ => None,
+            }
+        }
+    }
+
+    /// Context of a receive queue, as eight QRX_CONTEXT registers hold it. (E810 ice_common.c ice_rlan_ctx_info)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxQueueContext(pub [u64; 4]);
+    impl RxQueueContext {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 4] = [0xffe00000, 0x4040000000000000, 0xf0003fffffffffff, 0xfffffffffffffc21];
+        /// The word out of its 32 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 32]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 32 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 32] { to_bytes(&self.0) }
+        /// Bits 12:0: index of the descriptor used next (RO)
+        pub const fn HEAD(self) -> u16 { (self.0[0] & 0x1fff) as u16 }
+        /// The word with bits 12:0 set.
+        pub const fn with_HEAD(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0x1fff) | ((value as u64) & 0x1fff);
+            self
+        }
+        /// Bits 20:13: CPU, for processing hints (RO)
+        pub const fn CPUID(self) -> u8 { ((self.0[0] >> 13) & 0xff) as u8 }
+        /// The word with bits 20:13 set.
+        pub const fn with_CPUID(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x1fe000) | (((value as u64) << 13) & 0x1fe000);
+            self
+        }
+        /// Bits 63:32: where the descriptors are, in 128 bytes: bits 31:0 (RO)
+        pub const fn BASE_LO(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_BASE_LO(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 88:64: where the descriptors are, in 128 bytes: bits 56:32 (RO)
+        pub const fn BASE_HI(self) -> u32 { (self.0[1] & 0x1ffffff) as u32 }
+        /// The word with bits 88:64 set.
+        pub const fn with_BASE_HI(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0x1ffffff) | ((value as u64) & 0x1ffffff);
+            self
+        }
+        /// Bits 101:89: descriptors (RO)
+        pub const fn QLEN(self) -> u16 { ((self.0[1] >> 25) & 0x1fff) as u16 }
+        /// The word with bits 101:89 set.
+        pub const fn with_QLEN(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0x3ffe000000) | (((value as u64) << 25) & 0x3ffe000000);
+            self
+        }
+        /// Bits 108:102: size of a packet buffer, in 128 bytes (RO)
+        pub const fn DBUF(self) -> u8 { ((self.0[1] >> 38) & 0x7f) as u8 }
+        /// The word with bits 108:102 set.
+        pub const fn with_DBUF(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0x1fc000000000) | (((value as u64) << 38) & 0x1fc000000000);
+            self
+        }
+        /// Bits 113:109: size of a header buffer, in 64 bytes (RO)
+        pub const fn HBUF(self) -> u8 { ((self.0[1] >> 45) & 0x1f) as u8 }
+        /// The word with bits 113:109 set.
+        pub const fn with_HBUF(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0x3e00000000000) | (((value as u64) << 45) & 0x3e00000000000);
+            self
+        }
+        /// Bits 115:114: 0 without header split (RO)
+        pub const fn DTYPE(self) -> u8 { ((self.0[1] >> 50) & 0x3) as u8 }
+        /// The word with bits 115:114 set.
+        pub const fn with_DTYPE(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xc000000000000) | (((value as u64) << 50) & 0xc000000000000);
+            self
+        }
+        /// Bits 116: descriptors of 32 bytes (RO)
+        pub const fn DSIZE(self) -> bool { self.0[1] & 0x10000000000000 != 0 }
+        /// The word with bits 116 set.
+        pub const fn with_DSIZE(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x10000000000000) | (((value as u64) << 52) & 0x10000000000000);
+            self
+        }
+        /// Bits 117: the CRC is stripped (RO)
+        pub const fn CRCSTRIP(self) -> bool { self.0[1] & 0x20000000000000 != 0 }
+        /// The word with bits 117 set.
+        pub const fn with_CRCSTRIP(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x20000000000000) | (((value as u64) << 53) & 0x20000000000000);
+            self
+        }
+        /// Bits 119: a tag taken out goes to L2TAG1; 0: to L2TAG2_2ND (RO)
+        pub const fn L2TSEL(self) -> bool { self.0[1] & 0x80000000000000 != 0 }
+        /// The word with bits 119 set.
+        pub const fn with_L2TSEL(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x80000000000000) | (((value as u64) << 55) & 0x80000000000000);
+            self
+        }
+        /// Bits 123:120: header split: at L2, IP, TCP or UDP, SCTP (RO)
+        pub const fn HSPLIT_0(self) -> u8 { ((self.0[1] >> 56) & 0xf) as u8 }
+        /// The word with bits 123:120 set.
+        pub const fn with_HSPLIT_0(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xf00000000000000) | (((value as u64) << 56) & 0xf00000000000000);
+            self
+        }
+        /// Bits 125:124: header split: at L2, or always (RO)
+        pub const fn HSPLIT_1(self) -> u8 { ((self.0[1] >> 60) & 0x3) as u8 }
+        /// The word with bits 125:124 set.
+        pub const fn with_HSPLIT_1(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0x3000000000000000) | (((value as u64) << 60) & 0x3000000000000000);
+            self
+        }
+        /// Bits 127: a tag stays in the packet too (RO)
+        pub const fn SHOWIV(self) -> bool { self.0[1] & 0x8000000000000000 != 0 }
+        /// The word with bits 127 set.
+        pub const fn with_SHOWIV(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x8000000000000000) | (((value as u64) << 63) & 0x8000000000000000);
+            self
+        }
+        /// Bits 187:174: greatest packet, in bytes (RO)
+        pub const fn RXMAX(self) -> u16 { ((self.0[2] >> 46) & 0x3fff) as u16 }
+        /// The word with bits 187:174 set.
+        pub const fn with_RXMAX(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xfffc00000000000) | (((value as u64) << 46) & 0xfffc00000000000);
+            self
+        }
+        /// Bits 193: processing hints: descriptor reads (RO)
+        pub const fn TPHRDESC_ENA(self) -> bool { self.0[3] & 0x2 != 0 }
+        /// The word with bits 193 set.
+        pub const fn with_TPHRDESC_ENA(mut self, value: bool) -> Self {
+            self.0[3] = (self.0[3] & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+        /// Bits 194: processing hints: descriptor writes (RO)
+        pub const fn TPHWDESC_ENA(self) -> bool { self.0[3] & 0x4 != 0 }
+        /// The word with bits 194 set.
+        pub const fn with_TPHWDESC_ENA(mut self, value: bool) -> Self {
+            self.0[3] = (self.0[3] & !0x4) | (((value as u64) << 2) & 0x4);
+            self
+        }
+        /// Bits 195: processing hints: data (RO)
+        pub const fn TPHDATA_ENA(self) -> bool { self.0[3] & 0x8 != 0 }
+        /// The word with bits 195 set.
+        pub const fn with_TPHDATA_ENA(mut self, value: bool) -> Self {
+            self.0[3] = (self.0[3] & !0x8) | (((value as u64) << 3) & 0x8);
+            self
+        }
+        /// Bits 196: processing hints: headers (RO)
+        pub const fn TPHHEAD_ENA(self) -> bool { self.0[3] & 0x10 != 0 }
+        /// The word with bits 196 set.
+        pub const fn with_TPHHEAD_ENA(mut self, value: bool) -> Self {
+            self.0[3] = (self.0[3] & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 200:198: low threshold of descriptors, in 64 (RO)
+        pub const fn LRXQTHRESH(self) -> u8 { ((self.0[3] >> 6) & 0x7) as u8 }
+        /// The word with bits 200:198 set.
+        pub const fn with_LRXQTHRESH(mut self, value: u8) -> Self {
+            self.0[3] = (self.0[3] & !0x1c0) | (((value as u64) << 6) & 0x1c0);
+            self
+        }
+        /// Bits 201: descriptors are fetched ahead (RO)
+        pub const fn PREFENA(self) -> bool { self.0[3] & 0x200 != 0 }
+        /// The word with bits 201 set.
+        pub const fn with_PREFENA(mut self, value: bool) -> Self {
+            self.0[3] = (self.0[3] & !0x200) | (((value as u64) << 9) & 0x200);
+            self
+        }
+    }
+
+    /// Context of a transmit queue; the command that adds a queue carries its first 22 bytes. (E810 ice_common.c ice_tlan_ctx_info)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct TxQueueContext(pub [u64; 3]);
+    impl TxQueueContext {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 3] = [0x0, 0x0, 0xffff000000000000];
+        /// The word out of its 24 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 24]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 24 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 24] { to_bytes(&self.0) }
+        /// Bits 56:0: where the descriptors are, in 128 bytes (RO)
+        pub const fn BASE(self) -> u64 { self.0[0] & 0x1ffffffffffffff }
+        /// The word with bits 56:0 set.
+        pub const fn with_BASE(mut self, value: u64) -> Self {
+            self.0[0] = (self.0[0] & !0x1ffffffffffffff) | ((value) & 0x1ffffffffffffff);
+            self
+        }
+        /// Bits 59:57: port (RO)
+        pub const fn PORT_NUM(self) -> u8 { ((self.0[0] >> 57) & 0x7) as u8 }
+        /// The word with bits 59:57 set.
+        pub const fn with_PORT_NUM(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xe00000000000000) | (((value as u64) << 57) & 0xe00000000000000);
+            self
+        }
+        /// Bits 63:60: congestion domain, bits 3:0 (RO)
+        pub const fn CGD_NUM_LO(self) -> u8 { ((self.0[0] >> 60) & 0xf) as u8 }
+        /// The word with bits 63:60 set.
+        pub const fn with_CGD_NUM_LO(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xf000000000000000) | (((value as u64) << 60) & 0xf000000000000000);
+            self
+        }
+        /// Bits 64: congestion domain, bit 4 (RO)
+        pub const fn CGD_NUM_HI(self) -> bool { self.0[1] & 0x1 != 0 }
+        /// The word with bits 64 set.
+        pub const fn with_CGD_NUM_HI(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 67:65: physical function (RO)
+        pub const fn PF_NUM(self) -> u8 { ((self.0[1] >> 1) & 0x7) as u8 }
+        /// The word with bits 67:65 set.
+        pub const fn with_PF_NUM(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xe) | (((value as u64) << 1) & 0xe);
+            self
+        }
+        /// Bits 77:68: virtual function, or VSI of a VMQ (RO)
+        pub const fn VMVF_NUM(self) -> u16 { ((self.0[1] >> 4) & 0x3ff) as u16 }
+        /// The word with bits 77:68 set.
+        pub const fn with_VMVF_NUM(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0x3ff0) | (((value as u64) << 4) & 0x3ff0);
+            self
+        }
+        /// Bits 79:78: whom the queue belongs to (RO)
+        pub const fn VMVF_TYPE(self) -> u8 { ((self.0[1] >> 14) & 0x3) as u8 }
+        /// The word with bits 79:78 set.
+        pub const fn with_VMVF_TYPE(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xc000) | (((value as u64) << 14) & 0xc000);
+            self
+        }
+        /// Bits 89:80: VSI (RO)
+        pub const fn SRC_VSI(self) -> u16 { ((self.0[1] >> 16) & 0x3ff) as u16 }
+        /// The word with bits 89:80 set.
+        pub const fn with_SRC_VSI(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0x3ff0000) | (((value as u64) << 16) & 0x3ff0000);
+            self
+        }
+        /// Bits 90: packets may ask for timestamps (RO)
+        pub const fn TSYN_ENA(self) -> bool { self.0[1] & 0x4000000 != 0 }
+        /// The word with bits 90 set.
+        pub const fn with_TSYN_ENA(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x4000000) | (((value as u64) << 26) & 0x4000000);
+            self
+        }
+        /// Bits 91: hardware's own (RO)
+        pub const fn INTERNAL_USAGE_FLAG(self) -> bool { self.0[1] & 0x8000000 != 0 }
+        /// The word with bits 91 set.
+        pub const fn with_INTERNAL_USAGE_FLAG(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x8000000) | (((value as u64) << 27) & 0x8000000);
+            self
+        }
+        /// Bits 92: the tag is inserted as the second kind (RO)
+        pub const fn ALT_VLAN(self) -> bool { self.0[1] & 0x10000000 != 0 }
+        /// The word with bits 92 set.
+        pub const fn with_ALT_VLAN(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x10000000) | (((value as u64) << 28) & 0x10000000);
+            self
+        }
+        /// Bits 100:93: CPU, for processing hints (RO)
+        pub const fn CPUID(self) -> u8 { ((self.0[1] >> 29) & 0xff) as u8 }
+        /// The word with bits 100:93 set.
+        pub const fn with_CPUID(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0x1fe0000000) | (((value as u64) << 29) & 0x1fe0000000);
+            self
+        }
+        /// Bits 101: write the head back instead of descriptors (RO)
+        pub const fn WB_MODE(self) -> bool { self.0[1] & 0x2000000000 != 0 }
+        /// The word with bits 101 set.
+        pub const fn with_WB_MODE(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x2000000000) | (((value as u64) << 37) & 0x2000000000);
+            self
+        }
+        /// Bits 102: processing hints: descriptor reads (RO)
+        pub const fn TPHRD_DESC(self) -> bool { self.0[1] & 0x4000000000 != 0 }
+        /// The word with bits 102 set.
+        pub const fn with_TPHRD_DESC(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x4000000000) | (((value as u64) << 38) & 0x4000000000);
+            self
+        }
+        /// Bits 103: processing hints: data reads (RO)
+        pub const fn TPHRD(self) -> bool { self.0[1] & 0x8000000000 != 0 }
+        /// The word with bits 103 set.
+        pub const fn with_TPHRD(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x8000000000) | (((value as u64) << 39) & 0x8000000000);
+            self
+        }
+        /// Bits 104: processing hints: descriptor writes (RO)
+        pub const fn TPHWR_DESC(self) -> bool { self.0[1] & 0x10000000000 != 0 }
+        /// The word with bits 104 set.
+        pub const fn with_TPHWR_DESC(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x10000000000) | (((value as u64) << 40) & 0x10000000000);
+            self
+        }
+        /// Bits 113:105: completion queue (RO)
+        pub const fn CMPQ_ID(self) -> u16 { ((self.0[1] >> 41) & 0x1ff) as u16 }
+        /// The word with bits 113:105 set.
+        pub const fn with_CMPQ_ID(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0x3fe0000000000) | (((value as u64) << 41) & 0x3fe0000000000);
+            self
+        }
+        /// Bits 127:114: number of the queue in its function (RO)
+        pub const fn QNUM_IN_FUNC(self) -> u16 { ((self.0[1] >> 50) & 0x3fff) as u16 }
+        /// The word with bits 127:114 set.
+        pub const fn with_QNUM_IN_FUNC(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xfffc000000000000) | (((value as u64) << 50) & 0xfffc000000000000);
+            self
+        }
+        /// Bits 128: interrupt when the timer runs out (RO)
+        pub const fn ITR_NOTIFICATION_MODE(self) -> bool { self.0[2] & 0x1 != 0 }
+        /// The word with bits 128 set.
+        pub const fn with_ITR_NOTIFICATION_MODE(mut self, value: bool) -> Self {
+            self.0[2] = (self.0[2] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 134:129: adjustment of packet lengths (RO)
+        pub const fn ADJUST_PROF_ID(self) -> u8 { ((self.0[2] >> 1) & 0x3f) as u8 }
+        /// The word with bits 134:129 set.
+        pub const fn with_ADJUST_PROF_ID(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0x7e) | (((value as u64) << 1) & 0x7e);
+            self
+        }
+        /// Bits 147:135: descriptors (RO)
+        pub const fn QLEN(self) -> u16 { ((self.0[2] >> 7) & 0x1fff) as u16 }
+        /// The word with bits 147:135 set.
+        pub const fn with_QLEN(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xfff80) | (((value as u64) << 7) & 0xfff80);
+            self
+        }
+        /// Bits 151:148: quanta (RO)
+        pub const fn QUANTA_PROF_IDX(self) -> u8 { ((self.0[2] >> 20) & 0xf) as u8 }
+        /// The word with bits 151:148 set.
+        pub const fn with_QUANTA_PROF_IDX(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xf00000) | (((value as u64) << 20) & 0xf00000);
+            self
+        }
+        /// Bits 152: segmentation is allowed (RO)
+        pub const fn TSO_ENA(self) -> bool { self.0[2] & 0x1000000 != 0 }
+        /// The word with bits 152 set.
+        pub const fn with_TSO_ENA(mut self, value: bool) -> Self {
+            self.0[2] = (self.0[2] & !0x1000000) | (((value as u64) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 163:153: state of segmentation (RO)
+        pub const fn TSO_QNUM(self) -> u16 { ((self.0[2] >> 25) & 0x7ff) as u16 }
+        /// The word with bits 163:153 set.
+        pub const fn with_TSO_QNUM(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xffe000000) | (((value as u64) << 25) & 0xffe000000);
+            self
+        }
+        /// Bits 164: descriptors are reported by write-back; 0: in a completion queue (RO)
+        pub const fn LEGACY_INT(self) -> bool { self.0[2] & 0x1000000000 != 0 }
+        /// The word with bits 164 set.
+        pub const fn with_LEGACY_INT(mut self, value: bool) -> Self {
+            self.0[2] = (self.0[2] & !0x1000000000) | (((value as u64) << 36) & 0x1000000000);
+            self
+        }
+        /// Bits 165: drop when congested (RO)
+        pub const fn DROP_ENA(self) -> bool { self.0[2] & 0x2000000000 != 0 }
+        /// The word with bits 165 set.
+        pub const fn with_DROP_ENA(mut self, value: bool) -> Self {
+            self.0[2] = (self.0[2] & !0x2000000000) | (((value as u64) << 37) & 0x2000000000);
+            self
+        }
+        /// Bits 167:166: descriptor cache (RO)
+        pub const fn CACHE_PROF_IDX(self) -> u8 { ((self.0[2] >> 38) & 0x3) as u8 }
+        /// The word with bits 167:166 set.
+        pub const fn with_CACHE_PROF_IDX(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xc000000000) | (((value as u64) << 38) & 0xc000000000);
+            self
+        }
+        /// Bits 170:168: packet shaper (RO)
+        pub const fn PKT_SHAPER_PROF_IDX(self) -> u8 { ((self.0[2] >> 40) & 0x7) as u8 }
+        /// The word with bits 170:168 set.
+        pub const fn with_PKT_SHAPER_PROF_IDX(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0x70000000000) | (((value as u64) << 40) & 0x70000000000);
+            self
+        }
+        /// Bits 175:171: hardware's own: zero (RO)
+        pub const fn INT_Q_STATE(self) -> u8 { ((self.0[2] >> 43) & 0x1f) as u8 }
+        /// The word with bits 175:171 set.
+        pub const fn with_INT_Q_STATE(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xf80000000000) | (((value as u64) << 43) & 0xf80000000000);
+            self
+        }
+    }
+
+    /// How far the device is with a reset.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum DeviceState {
+        /// `0x0`
+        READY = 0x0,
+        /// `0x1`
+        RESETTING = 0x1,
+        /// `0x2`
+        REQUESTED = 0x2,
+    }
+    impl DeviceState {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::READY),
+                0x1 => Some(Self::RESETTING),
+                0x2 => Some(Self::REQUESTED),
+                _ => None,
+            }
+        }
+    }
+
+    /// The last reset of the device.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum ResetType {
+        /// `0x0`
+        POR = 0x0,
+        /// `0x1`
+        CORER = 0x1,
+        /// `0x2`
+        GLOBR = 0x2,
+        /// `0x3`
+        EMPR = 0x3,
+    }
+    impl ResetType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::POR),
+                0x1 => Some(Self::CORER),
+                0x2 => Some(Self::GLOBR),
+                0x3 => Some(Self::EMPR),
+                _ => None,
+            }
+        }
+    }
+
+    /// Resets, states and identity of the device and its function. (E810 ice_hw_autogen.h)
+    pub mod control {
+        use super::*;
+
+        /// Status of firmware for the host's boot code. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GL_FWSTS(pub u32);
+        impl GL_FWSTS {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xff03ff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xff03ff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xff00fc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x83048;
+            /// Bits 7:0: state (ROS)
+            pub const fn FWS0B(self) -> u8 { (self.0 & 0xff) as u8 }
+            /// The word with bits 7:0 set.
+            pub const fn with_FWS0B(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xff) | ((value as u32) & 0xff);
+                self
+            }
+            /// Bits 8: it ran into its watchdog (ROS)
+            pub const fn FWROWD(self) -> bool { self.0 & 0x100 != 0 }
+            /// The word with bits 8 set.
+            pub const fn with_FWROWD(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x100) | (((value as u32) << 8) & 0x100);
+                self
+            }
+            /// Bits 9: it waits for a reset (ROS)
+            pub const fn FWRI(self) -> bool { self.0 & 0x200 != 0 }
+            /// The word with bits 9 set.
+            pub const fn with_FWRI(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x200) | (((value as u32) << 9) & 0x200);
+                self
+            }
+            /// Bits 23:16: second state (ROS)
+            pub const fn FWS1B(self) -> u8 { ((self.0 >> 16) & 0xff) as u8 }
+            /// The word with bits 23:16 set.
+            pub const fn with_FWS1B(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xff0000) | (((value as u32) << 16) & 0xff0000);
+                self
+            }
+        }
+
+        /// What of the function is enabled. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFGEN_STATE(pub u32);
+        impl PFGEN_STATE {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x4;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xd;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffff2;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x88000;
+            /// Bits 0: protocol engine (RDMA) (RO)
+            pub const fn PFPEEN(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_PFPEEN(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 2: link (RO)
+            pub const fn PFLINKEN(self) -> bool { self.0 & 0x4 != 0 }
+            /// The word with bits 2 set.
+            pub const fn with_PFLINKEN(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+                self
+            }
+            /// Bits 3: SAN (RO)
+            pub const fn PFSCEN(self) -> bool { self.0 & 0x8 != 0 }
+            /// The word with bits 3 set.
+            pub const fn with_PFSCEN(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x8) | (((value as u32) << 3) & 0x8);
+                self
+            }
+        }
+
+        /// Reset trigger of a virtual function. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VPGEN_VFRTRIG(pub u32);
+        impl VPGEN_VFRTRIG {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x1;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x90000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 256;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 0: reset the virtual function; stays until software clears it (RW)
+            pub const fn VFSWR(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_VFSWR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// Reset status of a virtual function. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VPGEN_VFRSTAT(pub u32);
+        impl VPGEN_VFRSTAT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x1;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x90800;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 256;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 0: the reset is done (RO)
+            pub const fn VFRD(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_VFRD(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// Control of the function. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFGEN_CTRL(pub u32);
+        impl PFGEN_CTRL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x1;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x91000;
+            /// Bits 0: reset the function; hardware clears it when that is done (RW)
+            pub const fn PFSWR(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_PFSWR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// Reset trigger of a VSI. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VSIGEN_RTRIG(pub u32);
+        impl VSIGEN_RTRIG {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x1;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x91800;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 0: reset the VSI; stays until software clears it (RW)
+            pub const fn VMSWR(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_VMSWR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// Reset status of a VSI; software writes what a vdev's owner is to see there. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VSIGEN_RSTAT(pub u32);
+        impl VSIGEN_RSTAT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x1;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x1;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x6;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffff8;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x92800;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 0: the reset is done (RO)
+            pub const fn VMRD(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_VMRD(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 2:1: software's own: bit 1 is set when the vdev has been made (RW)
+            pub const fn STATE(self) -> u8 { ((self.0 >> 1) & 0x3) as u8 }
+            /// The word with bits 2:1 set.
+            pub const fn with_STATE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x6) | (((value as u32) << 1) & 0x6);
+                self
+            }
+        }
+
+        /// One bit for each virtual function that had a function-level reset. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLGEN_VFLRSTAT(pub u32);
+        impl GLGEN_VFLRSTAT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x93a04;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 31:0: 32 virtual functions (RO)
+            pub const fn VFLRS(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_VFLRS(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// State of the function on its bus. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFPCI_STATUS1(pub u32);
+        impl PFPCI_STATUS1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x1;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x1;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x1;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x9da00;
+            /// Bits 0: the function is there (ROS)
+            pub const fn FUNC_VALID(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_FUNC_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// Device ids as non-volatile memory gives them. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFPCI_DEVID(pub u32);
+        impl PFPCI_DEVID {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x9de00;
+            /// Bits 15:0: of the function (ROS)
+            pub const fn PF_DEV_ID(self) -> u16 { (self.0 & 0xffff) as u16 }
+            /// The word with bits 15:0 set.
+            pub const fn with_PF_DEV_ID(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0xffff) | ((value as u32) & 0xffff);
+                self
+            }
+            /// Bits 31:16: of its virtual functions (ROS)
+            pub const fn VF_DEV_ID(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+            /// The word with bits 31:16 set.
+            pub const fn with_VF_DEV_ID(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0xffff0000) | (((value as u32) << 16) & 0xffff0000);
+                self
+            }
+        }
+
+        /// How the base address registers are laid out. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPCI_LBARCTRL(pub u32);
+        impl GLPCI_LBARCTRL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x5;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x3a3f;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x3a3f;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffc5c0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x9de74;
+            /// Bits 0: they are prefetchable (ROS)
+            pub const fn PREFBAR(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_PREFBAR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: they are 32 bits wide (ROS)
+            pub const fn BAR32(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_BAR32(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+            /// Bits 2: BAR 0 holds the pages of queues, interrupts and mailboxes (ROS)
+            pub const fn PAGES_SPACE_EN_PF(self) -> bool { self.0 & 0x4 != 0 }
+            /// The word with bits 2 set.
+            pub const fn with_PAGES_SPACE_EN_PF(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+                self
+            }
+            /// Bits 3: BAR 0 holds flash (ROS)
+            pub const fn FLASH_EXPOSE(self) -> bool { self.0 & 0x8 != 0 }
+            /// The word with bits 3 set.
+            pub const fn with_FLASH_EXPOSE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x8) | (((value as u32) << 3) & 0x8);
+                self
+            }
+            /// Bits 5:4: size of the protocol engine's doorbells (ROS)
+            pub const fn PE_DB_SIZE(self) -> u8 { ((self.0 >> 4) & 0x3) as u8 }
+            /// The word with bits 5:4 set.
+            pub const fn with_PE_DB_SIZE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x30) | (((value as u32) << 4) & 0x30);
+                self
+            }
+            /// Bits 9: virtual functions have pages too (ROS)
+            pub const fn PAGES_SPACE_EN_VF(self) -> bool { self.0 & 0x200 != 0 }
+            /// The word with bits 9 set.
+            pub const fn with_PAGES_SPACE_EN_VF(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x200) | (((value as u32) << 9) & 0x200);
+                self
+            }
+            /// Bits 13:11: size of the expansion ROM (ROS)
+            pub const fn EXROM_SIZE(self) -> u8 { ((self.0 >> 11) & 0x7) as u8 }
+            /// The word with bits 13:11 set.
+            pub const fn with_EXROM_SIZE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3800) | (((value as u32) << 11) & 0x3800);
+                self
+            }
+        }
+
+        /// Which PCI Express capabilities the function shows. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPCI_CAPSUP(pub u32);
+        impl GLPCI_CAPSUP {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x171;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x1fd;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x1fd;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffe02;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x9de8c;
+            /// Bits 0: version of the PCI Express capability: 1 is 2 (ROS)
+            pub const fn PCIE_VER(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_PCIE_VER(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 2: latency tolerance reporting (ROS)
+            pub const fn LTR_EN(self) -> bool { self.0 & 0x4 != 0 }
+            /// The word with bits 2 set.
+            pub const fn with_LTR_EN(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+                self
+            }
+            /// Bits 3: processing hints (ROS)
+            pub const fn TPH_EN(self) -> bool { self.0 & 0x8 != 0 }
+            /// The word with bits 3 set.
+            pub const fn with_TPH_EN(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x8) | (((value as u32) << 3) & 0x8);
+                self
+            }
+            /// Bits 4: alternative routing ids (ROS)
+            pub const fn ARI_EN(self) -> bool { self.0 & 0x10 != 0 }
+            /// The word with bits 4 set.
+            pub const fn with_ARI_EN(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10) | (((value as u32) << 4) & 0x10);
+                self
+            }
+            /// Bits 5: SR-IOV (ROS)
+            pub const fn IOV_EN(self) -> bool { self.0 & 0x20 != 0 }
+            /// The word with bits 5 set.
+            pub const fn with_IOV_EN(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20) | (((value as u32) << 5) & 0x20);
+                self
+            }
+            /// Bits 6: access control services (ROS)
+            pub const fn ACS_EN(self) -> bool { self.0 & 0x40 != 0 }
+            /// The word with bits 6 set.
+            pub const fn with_ACS_EN(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40) | (((value as u32) << 6) & 0x40);
+                self
+            }
+            /// Bits 7: secondary PCI Express (ROS)
+            pub const fn SEC_EN(self) -> bool { self.0 & 0x80 != 0 }
+            /// The word with bits 7 set.
+            pub const fn with_SEC_EN(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80) | (((value as u32) << 7) & 0x80);
+                self
+            }
+            /// Bits 8: PASID (ROS)
+            pub const fn PASID_EN(self) -> bool { self.0 & 0x100 != 0 }
+            /// The word with bits 8 set.
+            pub const fn with_PASID_EN(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x100) | (((value as u32) << 8) & 0x100);
+                self
+            }
+        }
+
+        /// Configuration space of a virtual function, at what PF_PCI_CIAA names. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_PCI_CIAD(pub u32);
+        impl PF_PCI_CIAD {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x9e500;
+            /// Bits 31:0: the four bytes (RO)
+            pub const fn DATA(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_DATA(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// What PF_PCI_CIAD shows. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_PCI_CIAA(pub u32);
+        impl PF_PCI_CIAA {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xfffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfff00000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x9e580;
+            /// Bits 11:0: offset in the configuration space (RW)
+            pub const fn ADDRESS(self) -> u16 { (self.0 & 0xfff) as u16 }
+            /// The word with bits 11:0 set.
+            pub const fn with_ADDRESS(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0xfff) | ((value as u32) & 0xfff);
+                self
+            }
+            /// Bits 19:12: virtual function (RW)
+            pub const fn VF_NUM(self) -> u8 { ((self.0 >> 12) & 0xff) as u8 }
+            /// The word with bits 19:12 set.
+            pub const fn with_VF_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xff000) | (((value as u32) << 12) & 0xff000);
+                self
+            }
+        }
+
+        /// Which VSI PFPCI_VMPEND tells about. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFPCI_VMINDEX(pub u32);
+        impl PFPCI_VMINDEX {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x9e600;
+            /// Bits 9:0: VSI (RW)
+            pub const fn VMINDEX(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_VMINDEX(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Whether a VSI has transactions under way. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFPCI_VMPEND(pub u32);
+        impl PFPCI_VMPEND {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x1;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x9e800;
+            /// Bits 0: some are (RO)
+            pub const fn PENDING(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_PENDING(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// Requester id of the function. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_FUNC_RID(pub u32);
+        impl PF_FUNC_RID {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffff0000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x9e880;
+            /// Bits 2:0: function (ROS)
+            pub const fn FUNC_NUM(self) -> u8 { (self.0 & 0x7) as u8 }
+            /// The word with bits 2:0 set.
+            pub const fn with_FUNC_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7) | ((value as u32) & 0x7);
+                self
+            }
+            /// Bits 7:3: device (ROS)
+            pub const fn DEVICE_NUM(self) -> u8 { ((self.0 >> 3) & 0x1f) as u8 }
+            /// The word with bits 7:3 set.
+            pub const fn with_DEVICE_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf8) | (((value as u32) << 3) & 0xf8);
+                self
+            }
+            /// Bits 15:8: bus (ROS)
+            pub const fn BUS_NUM(self) -> u8 { ((self.0 >> 8) & 0xff) as u8 }
+            /// The word with bits 15:8 set.
+            pub const fn with_BUS_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xff00) | (((value as u32) << 8) & 0xff00);
+                self
+            }
+        }
+
+        /// What has been loaded out of non-volatile memory since a reset; all of it after one is done. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLNVM_ULD(pub u32);
+        impl GLNVM_ULD {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x73b;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x73b;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x73b;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffff8c4;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xb6008;
+            /// Bits 0: PCI Express reset (ROS)
+            pub const fn PCIER_DONE(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_PCIER_DONE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: PCI Express reset, second part (ROS)
+            pub const fn PCIER_DONE_1(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_PCIER_DONE_1(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+            /// Bits 3: core reset (ROS)
+            pub const fn CORER_DONE(self) -> bool { self.0 & 0x8 != 0 }
+            /// The word with bits 3 set.
+            pub const fn with_CORER_DONE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x8) | (((value as u32) << 3) & 0x8);
+                self
+            }
+            /// Bits 4: global reset (ROS)
+            pub const fn GLOBR_DONE(self) -> bool { self.0 & 0x10 != 0 }
+            /// The word with bits 4 set.
+            pub const fn with_GLOBR_DONE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10) | (((value as u32) << 4) & 0x10);
+                self
+            }
+            /// Bits 5: power on (ROS)
+            pub const fn POR_DONE(self) -> bool { self.0 & 0x20 != 0 }
+            /// The word with bits 5 set.
+            pub const fn with_POR_DONE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20) | (((value as u32) << 5) & 0x20);
+                self
+            }
+            /// Bits 8: power on, second part (ROS)
+            pub const fn POR_DONE_1(self) -> bool { self.0 & 0x100 != 0 }
+            /// The word with bits 8 set.
+            pub const fn with_POR_DONE_1(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x100) | (((value as u32) << 8) & 0x100);
+                self
+            }
+            /// Bits 9: PCI Express reset, third part (ROS)
+            pub const fn PCIER_DONE_2(self) -> bool { self.0 & 0x200 != 0 }
+            /// The word with bits 9 set.
+            pub const fn with_PCIER_DONE_2(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x200) | (((value as u32) << 9) & 0x200);
+                self
+            }
+            /// Bits 10: protocol engine (ROS)
+            pub const fn PE_DONE(self) -> bool { self.0 & 0x400 != 0 }
+            /// The word with bits 10 set.
+            pub const fn with_PE_DONE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x400) | (((value as u32) << 10) & 0x400);
+                self
+            }
+        }
+
+        /// Non-volatile memory. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLNVM_GENS(pub u32);
+        impl GLNVM_GENS {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0xc1;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x1e1;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x1e1;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffe1e;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xb6100;
+            /// Bits 0: it is there (ROS)
+            pub const fn NVM_PRES(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_NVM_PRES(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 7:5: shadow RAM: 2 to the power of n Ki 16-bit words (ROS)
+            pub const fn SR_SIZE(self) -> u8 { ((self.0 >> 5) & 0x7) as u8 }
+            /// The word with bits 7:5 set.
+            pub const fn with_SR_SIZE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xe0) | (((value as u32) << 5) & 0xe0);
+                self
+            }
+            /// Bits 8: the second bank is valid (ROS)
+            pub const fn BANK1VAL(self) -> bool { self.0 & 0x100 != 0 }
+            /// The word with bits 8 set.
+            pub const fn with_BANK1VAL(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x100) | (((value as u32) << 8) & 0x100);
+                self
+            }
+        }
+
+        /// Access to flash. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLNVM_FLA(pub u32);
+        impl GLNVM_FLA {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x40;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x40;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x40;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffffbf;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xb6108;
+            /// Bits 6: flash is programmed and locked; 0 means a blank device (ROS)
+            pub const fn LOCKED(self) -> bool { self.0 & 0x40 != 0 }
+            /// The word with bits 6 set.
+            pub const fn with_LOCKED(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40) | (((value as u32) << 6) & 0x40);
+                self
+            }
+        }
+
+        /// For firmware. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLGEN_STAT(pub u32);
+        impl GLGEN_STAT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffff00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xb612c;
+            /// Bits 7:0: firmware's own (ROS)
+            pub const fn RSVD4FW(self) -> u8 { (self.0 & 0xff) as u8 }
+            /// The word with bits 7:0 set.
+            pub const fn with_RSVD4FW(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xff) | ((value as u32) & 0xff);
+                self
+            }
+        }
+
+        /// Status of firmware. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GL_MNG_FWSM(pub u32);
+        impl GL_MNG_FWSM {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x41f80407;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x41f80407;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xbe07fbf8;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xb6134;
+            /// Bits 2:0: bit 0 debug, bit 1 recovery, bit 2 rolled back (ROS)
+            pub const fn FW_MODES(self) -> u8 { (self.0 & 0x7) as u8 }
+            /// The word with bits 2:0 set.
+            pub const fn with_FW_MODES(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7) | ((value as u32) & 0x7);
+                self
+            }
+            /// Bits 10: non-volatile memory has been read again (ROS)
+            pub const fn EEP_RELOAD_IND(self) -> bool { self.0 & 0x400 != 0 }
+            /// The word with bits 10 set.
+            pub const fn with_EEP_RELOAD_IND(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x400) | (((value as u32) << 10) & 0x400);
+                self
+            }
+            /// Bits 24:19: error (ROS)
+            pub const fn EXT_ERR_IND(self) -> u8 { ((self.0 >> 19) & 0x3f) as u8 }
+            /// The word with bits 24:19 set.
+            pub const fn with_EXT_ERR_IND(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1f80000) | (((value as u32) << 19) & 0x1f80000);
+                self
+            }
+            /// Bits 30: firmware is being loaded (ROS)
+            pub const fn FW_LOADING(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_FW_LOADING(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+        }
+
+        /// State of the function's port. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PRTGEN_STATUS(pub u32);
+        impl PRTGEN_STATUS {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x3;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x3;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x3;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffc;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xb8100;
+            /// Bits 0: it is there (ROS)
+            pub const fn PORT_VALID(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_PORT_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: it is in use (ROS)
+            pub const fn PORT_ACTIVE(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_PORT_ACTIVE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+        }
+
+        /// Timing of resets. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLGEN_RSTCTL(pub u32);
+        impl GLGEN_RSTCTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3f;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x3f;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffffc0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xb8180;
+            /// Bits 5:0: delay before a reset, in 100 ms (RWS)
+            pub const fn GRSTDEL(self) -> u8 { (self.0 & 0x3f) as u8 }
+            /// The word with bits 5:0 set.
+            pub const fn with_GRSTDEL(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3f) | ((value as u32) & 0x3f);
+                self
+            }
+        }
+
+        /// State of the device's resets. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLGEN_RSTAT(pub u32);
+        impl GLGEN_RSTAT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x3ffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x3ffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffc0000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xb8188;
+            /// Bits 1:0: state (ROS)
+            pub const fn DEVSTATE(self) -> u8 { (self.0 & 0x3) as u8 }
+            /// The word with bits 1:0 set.
+            pub const fn with_DEVSTATE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3) | ((value as u32) & 0x3);
+                self
+            }
+            /// Bits 3:2: last reset (ROS)
+            pub const fn RESET_TYPE(self) -> u8 { ((self.0 >> 2) & 0x3) as u8 }
+            /// The word with bits 3:2 set.
+            pub const fn with_RESET_TYPE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xc) | (((value as u32) << 2) & 0xc);
+                self
+            }
+            /// Bits 5:4: core resets, modulo 4 (ROS)
+            pub const fn CORERCNT(self) -> u8 { ((self.0 >> 4) & 0x3) as u8 }
+            /// The word with bits 5:4 set.
+            pub const fn with_CORERCNT(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x30) | (((value as u32) << 4) & 0x30);
+                self
+            }
+            /// Bits 7:6: global resets, modulo 4 (ROS)
+            pub const fn GLOBRCNT(self) -> u8 { ((self.0 >> 6) & 0x3) as u8 }
+            /// The word with bits 7:6 set.
+            pub const fn with_GLOBRCNT(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xc0) | (((value as u32) << 6) & 0xc0);
+                self
+            }
+            /// Bits 9:8: resets of firmware, modulo 4 (ROS)
+            pub const fn EMPRCNT(self) -> u8 { ((self.0 >> 8) & 0x3) as u8 }
+            /// The word with bits 9:8 set.
+            pub const fn with_EMPRCNT(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x300) | (((value as u32) << 8) & 0x300);
+                self
+            }
+            /// Bits 15:10: time to the next reset, in 100 ms (ROS)
+            pub const fn TIME_TO_RST(self) -> u8 { ((self.0 >> 10) & 0x3f) as u8 }
+            /// The word with bits 15:10 set.
+            pub const fn with_TIME_TO_RST(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xfc00) | (((value as u32) << 10) & 0xfc00);
+                self
+            }
+            /// Bits 16: a function-level reset caused it (ROS)
+            pub const fn RTRIG_FLR(self) -> bool { self.0 & 0x10000 != 0 }
+            /// The word with bits 16 set.
+            pub const fn with_RTRIG_FLR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000) | (((value as u32) << 16) & 0x10000);
+                self
+            }
+            /// Bits 17: a memory error caused it (ROS)
+            pub const fn RTRIG_ECC(self) -> bool { self.0 & 0x20000 != 0 }
+            /// The word with bits 17 set.
+            pub const fn with_RTRIG_ECC(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000) | (((value as u32) << 17) & 0x20000);
+                self
+            }
+        }
+
+        /// Reset trigger of the device. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLGEN_RTRIG(pub u32);
+        impl GLGEN_RTRIG {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x7;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffff8;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xb8190;
+            /// Bits 0: core reset (WO)
+            pub const fn CORER(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_CORER(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: global reset (WO)
+            pub const fn GLOBR(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_GLOBR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+            /// Bits 2: reset of firmware (WO)
+            pub const fn EMPFWR(self) -> bool { self.0 & 0x4 != 0 }
+            /// The word with bits 2 set.
+            pub const fn with_EMPFWR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+                self
+            }
+        }
+
+        /// Which ports hang together as a link aggregate of the hardware. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLGEN_SWITCH_MODE_CONFIG(pub u32);
+        impl GLGEN_SWITCH_MODE_CONFIG {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xb81e0;
+            /// Bits 31:0: as non-volatile memory gives it (ROS)
+            pub const fn MODE(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_MODE(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// How fast the device runs. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GL_PWR_MODE_CTL(pub u32);
+        impl GL_PWR_MODE_CTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x40000000;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xc0000000;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xc0000000;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3fffffff;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xb820c;
+            /// Bits 31:30: 0 is 200, 1 100, 2 50 and 3 25 Gbit/s; at 25 timers are coarser (ROS)
+            pub const fn CAR_MAX_BW(self) -> u8 { ((self.0 >> 30) & 0x3) as u8 }
+            /// The word with bits 31:30 set.
+            pub const fn with_CAR_MAX_BW(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xc0000000) | (((value as u32) << 30) & 0xc0000000);
+                self
+            }
+        }
+
+        /// Limits on PCI Express. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPCI_CNF2(pub u32);
+        impl GLPCI_CNF2 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x3;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x3;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffc;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xbe004;
+            /// Bits 0: no relaxed ordering (ROS)
+            pub const fn RO_DIS(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_RO_DIS(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: 128 bytes instead of 64 (ROS)
+            pub const fn CACHELINE_SIZE(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_CACHELINE_SIZE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Status of firmware for the host's boot code.
+            GL_FWSTS,
+            /// What of the function is enabled.
+            PFGEN_STATE,
+            /// Reset trigger of a virtual function.
+            VPGEN_VFRTRIG,
+            /// Reset status of a virtual function.
+            VPGEN_VFRSTAT,
+            /// Control of the function.
+            PFGEN_CTRL,
+            /// Reset trigger of a VSI.
+            VSIGEN_RTRIG,
+            /// Reset status of a VSI; software writes what a vdev's owner is to see there.
+            VSIGEN_RSTAT,
+            /// One bit for each virtual function that had a function-level reset.
+            GLGEN_VFLRSTAT,
+            /// State of the function on its bus.
+            PFPCI_STATUS1,
+            /// Device ids as non-volatile memory gives them.
+            PFPCI_DEVID,
+            /// How the base address registers are laid out.
+            GLPCI_LBARCTRL,
+            /// Which PCI Express capabilities the function shows.
+            GLPCI_CAPSUP,
+            /// Configuration space of a virtual function, at what PF_PCI_CIAA names.
+            PF_PCI_CIAD,
+            /// What PF_PCI_CIAD shows.
+            PF_PCI_CIAA,
+            /// Which VSI PFPCI_VMPEND tells about.
+            PFPCI_VMINDEX,
+            /// Whether a VSI has transactions under way.
+            PFPCI_VMPEND,
+            /// Requester id of the function.
+            PF_FUNC_RID,
+            /// What has been loaded out of non-volatile memory since a reset; all of it after one is done.
+            GLNVM_ULD,
+            /// Non-volatile memory.
+            GLNVM_GENS,
+            /// Access to flash.
+            GLNVM_FLA,
+            /// For firmware.
+            GLGEN_STAT,
+            /// Status of firmware.
+            GL_MNG_FWSM,
+            /// State of the function's port.
+            PRTGEN_STATUS,
+            /// Timing of resets.
+            GLGEN_RSTCTL,
+            /// State of the device's resets.
+            GLGEN_RSTAT,
+            /// Reset trigger of the device.
+            GLGEN_RTRIG,
+            /// Which ports hang together as a link aggregate of the hardware.
+            GLGEN_SWITCH_MODE_CONFIG,
+            /// How fast the device runs.
+            GL_PWR_MODE_CTL,
+            /// Limits on PCI Express.
+            GLPCI_CNF2,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 29] = [Self::GL_FWSTS, Self::PFGEN_STATE, Self::VPGEN_VFRTRIG, Self::VPGEN_VFRSTAT, Self::PFGEN_CTRL, Self::VSIGEN_RTRIG, Self::VSIGEN_RSTAT, Self::GLGEN_VFLRSTAT, Self::PFPCI_STATUS1, Self::PFPCI_DEVID, Self::GLPCI_LBARCTRL, Self::GLPCI_CAPSUP, Self::PF_PCI_CIAD, Self::PF_PCI_CIAA, Self::PFPCI_VMINDEX, Self::PFPCI_VMPEND, Self::PF_FUNC_RID, Self::GLNVM_ULD, Self::GLNVM_GENS, Self::GLNVM_FLA, Self::GLGEN_STAT, Self::GL_MNG_FWSM, Self::PRTGEN_STATUS, Self::GLGEN_RSTCTL, Self::GLGEN_RSTAT, Self::GLGEN_RTRIG, Self::GLGEN_SWITCH_MODE_CONFIG, Self::GL_PWR_MODE_CTL, Self::GLPCI_CNF2];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10000000;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "Control",
+            size: SIZE, spans: &[
+                Span { at: 0x83048, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_FWSTS", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xff03ff }) },
+                Span { at: 0x88000, count: 1, stride: 0x4, what: What::Register(Register { name: "PFGEN_STATE", size: 4, reset: 0x4, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x90000, count: 256, stride: 0x4, what: What::Register(Register { name: "VPGEN_VFRTRIG", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x90800, count: 256, stride: 0x4, what: What::Register(Register { name: "VPGEN_VFRSTAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x91000, count: 1, stride: 0x4, what: What::Register(Register { name: "PFGEN_CTRL", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x91800, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIGEN_RTRIG", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x92800, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIGEN_RSTAT", size: 4, reset: 0x1, rw: 0x6, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x93a04, count: 8, stride: 0x4, what: What::Register(Register { name: "GLGEN_VFLRSTAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x9da00, count: 1, stride: 0x4, what: What::Register(Register { name: "PFPCI_STATUS1", size: 4, reset: 0x1, rw: 0x0, rw1c: 0x0, sticky: 0x1 }) },
+                Span { at: 0x9de00, count: 1, stride: 0x4, what: What::Register(Register { name: "PFPCI_DEVID", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x9de74, count: 1, stride: 0x4, what: What::Register(Register { name: "GLPCI_LBARCTRL", size: 4, reset: 0x5, rw: 0x0, rw1c: 0x0, sticky: 0x3a3f }) },
+                Span { at: 0x9de8c, count: 1, stride: 0x4, what: What::Register(Register { name: "GLPCI_CAPSUP", size: 4, reset: 0x171, rw: 0x0, rw1c: 0x0, sticky: 0x1fd }) },
+                Span { at: 0x9e500, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_PCI_CIAD", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x9e580, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_PCI_CIAA", size: 4, reset: 0x0, rw: 0xfffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x9e600, count: 1, stride: 0x4, what: What::Register(Register { name: "PFPCI_VMINDEX", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x9e800, count: 1, stride: 0x4, what: What::Register(Register { name: "PFPCI_VMPEND", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x9e880, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FUNC_RID", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffff }) },
+                Span { at: 0xb6008, count: 1, stride: 0x4, what: What::Register(Register { name: "GLNVM_ULD", size: 4, reset: 0x73b, rw: 0x0, rw1c: 0x0, sticky: 0x73b }) },
+                Span { at: 0xb6100, count: 1, stride: 0x4, what: What::Register(Register { name: "GLNVM_GENS", size: 4, reset: 0xc1, rw: 0x0, rw1c: 0x0, sticky: 0x1e1 }) },
+                Span { at: 0xb6108, count: 1, stride: 0x4, what: What::Register(Register { name: "GLNVM_FLA", size: 4, reset: 0x40, rw: 0x0, rw1c: 0x0, sticky: 0x40 }) },
+                Span { at: 0xb612c, count: 1, stride: 0x4, what: What::Register(Register { name: "GLGEN_STAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xff }) },
+                Span { at: 0xb6134, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_MNG_FWSM", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x41f80407 }) },
+                Span { at: 0xb8100, count: 1, stride: 0x4, what: What::Register(Register { name: "PRTGEN_STATUS", size: 4, reset: 0x3, rw: 0x0, rw1c: 0x0, sticky: 0x3 }) },
+                Span { at: 0xb8180, count: 1, stride: 0x4, what: What::Register(Register { name: "GLGEN_RSTCTL", size: 4, reset: 0x0, rw: 0x3f, rw1c: 0x0, sticky: 0x3f }) },
+                Span { at: 0xb8188, count: 1, stride: 0x4, what: What::Register(Register { name: "GLGEN_RSTAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x3ffff }) },
+                Span { at: 0xb8190, count: 1, stride: 0x4, what: What::Register(Register { name: "GLGEN_RTRIG", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0xb81e0, count: 1, stride: 0x4, what: What::Register(Register { name: "GLGEN_SWITCH_MODE_CONFIG", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0xb820c, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_PWR_MODE_CTL", size: 4, reset: 0x40000000, rw: 0x0, rw1c: 0x0, sticky: 0xc0000000 }) },
+                Span { at: 0xbe004, count: 1, stride: 0x4, what: What::Register(Register { name: "GLPCI_CNF2", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x3 }) },
+        ] };
+    }
+
+    /// Type of a transmit descriptor.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum DTYPE {
+        /// `0x0`
+        DATA = 0x0,
+        /// `0x1`
+        CTX = 0x1,
+        /// `0x8`
+        FLTR_PROG = 0x8,
+        /// `0xb`
+        FLEX_DATA = 0xb,
+        /// `0xc`
+        FLEX_TSO_CTX = 0xc,
+        /// `0xd`
+        FLEX_CTX = 0xd,
+        /// `0xf`
+        DESC_DONE = 0xf,
+    }
+    impl DTYPE {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::DATA),
+                0x1 => Some(Self::CTX),
+                0x8 => Some(Self::FLTR_PROG),
+                0xb => Some(Self::FLEX_DATA),
+                0xc => Some(Self::FLEX_TSO_CTX),
+                0xd => Some(Self::FLEX_CTX),
+                0xf => Some(Self::DESC_DONE),
+                _ => None,
+            }
+        }
+    }
+
+    /// What the (inner) network header of a packet is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum IIPT {
+        /// `0x0`
+        NONIP = 0x0,
+        /// `0x1`
+        IPV6 = 0x1,
+        /// `0x2`
+        IPV4 = 0x2,
+        /// `0x3`
+        IPV4_CSUM = 0x3,
+    }
+    impl IIPT {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NONIP),
+                0x1 => Some(Self::IPV6),
+                0x2 => Some(Self::IPV4),
+                0x3 => Some(Self::IPV4_CSUM),
+                _ => None,
+            }
+        }
+    }
+
+    /// What the (inner) transport header of a packet is; its checksum is made unless UNK.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum L4T {
+        /// `0x0`
+        UNK = 0x0,
+        /// `0x1`
+        TCP = 0x1,
+        /// `0x2`
+        SCTP = 0x2,
+        /// `0x3`
+        UDP = 0x3,
+    }
+    impl L4T {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::UNK),
+                0x1 => Some(Self::TCP),
+                0x2 => Some(Self::SCTP),
+                0x3 => Some(Self::UDP),
+                _ => None,
+            }
+        }
+    }
+
+    /// What the outer network header of a tunnelled packet is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum EIPT {
+        /// `0x0`
+        NONE = 0x0,
+        /// `0x1`
+        IPV6 = 0x1,
+        /// `0x2`
+        IPV4_NO_CSUM = 0x2,
+        /// `0x3`
+        IPV4 = 0x3,
+    }
+    impl EIPT {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NONE),
+                0x1 => Some(Self::IPV6),
+                0x2 => Some(Self::IPV4_NO_CSUM),
+                0x3 => Some(Self::IPV4),
+                _ => None,
+            }
+        }
+    }
+
+    /// What a packet is tunnelled in.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum L4TUNT {
+        /// `0x0`
+        NONE = 0x0,
+        /// `0x1`
+        UDP = 0x1,
+        /// `0x2`
+        GRE = 0x2,
+    }
+    impl L4TUNT {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NONE),
+                0x1 => Some(Self::UDP),
+                0x2 => Some(Self::GRE),
+                _ => None,
+            }
+        }
+    }
+
+    /// Where a packet goes instead of where the switch's rules send it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum SWTCH {
+        /// `0x0`
+        NOTAG = 0x0,
+        /// `0x1`
+        UPLINK = 0x1,
+        /// `0x2`
+        LOCAL = 0x2,
+        /// `0x3`
+        VSI = 0x3,
+    }
+    impl SWTCH {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NOTAG),
+                0x1 => Some(Self::UPLINK),
+                0x2 => Some(Self::LOCAL),
+                0x3 => Some(Self::VSI),
+                _ => None,
+            }
+        }
+    }
+
+    /// Profile of a receive descriptor's write-back.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum RXDID {
+        /// `0x0`
+        LEGACY_0 = 0x0,
+        /// `0x1`
+        LEGACY_1 = 0x1,
+        /// `0x2`
+        FLEX_NIC = 0x2,
+        /// `0x6`
+        FLEX_NIC_2 = 0x6,
+        /// `0x7`
+        HW = 0x7,
+        /// `0x10`
+        COMMS_GENERIC = 0x10,
+        /// `0x11`
+        COMMS_AUX_VLAN = 0x11,
+        /// `0x12`
+        COMMS_AUX_IPV4 = 0x12,
+        /// `0x13`
+        COMMS_AUX_IPV6 = 0x13,
+        /// `0x14`
+        COMMS_AUX_IPV6_FLOW = 0x14,
+        /// `0x15`
+        COMMS_AUX_TCP = 0x15,
+        /// `0x16`
+        COMMS_OVS_1 = 0x16,
+        /// `0x17`
+        COMMS_OVS_2 = 0x17,
+        /// `0x18`
+        COMMS_IPSEC = 0x18,
+        /// `0x19`
+        COMMS_AUX_IP_OFFSET = 0x19,
+    }
+    impl RXDID {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::LEGACY_0),
+                0x1 => Some(Self::LEGACY_1),
+                0x2 => Some(Self::FLEX_NIC),
+                0x6 => Some(Self::FLEX_NIC_2),
+                0x7 => Some(Self::HW),
+                0x10 => Some(Self::COMMS_GENERIC),
+                0x11 => Some(Self::COMMS_AUX_VLAN),
+                0x12 => Some(Self::COMMS_AUX_IPV4),
+                0x13 => Some(Self::COMMS_AUX_IPV6),
+                0x14 => Some(Self::COMMS_AUX_IPV6_FLOW),
+                0x15 => Some(Self::COMMS_AUX_TCP),
+                0x16 => Some(Self::COMMS_OVS_1),
+                0x17 => Some(Self::COMMS_OVS_2),
+                0x18 => Some(Self::COMMS_IPSEC),
+                0x19 => Some(Self::COMMS_AUX_IP_OFFSET),
+                _ => None,
+            }
+        }
+    }
+
+    /// What the hash field of a legacy write-back holds.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum FLTSTAT {
+        /// `0x0`
+        NO_DATA = 0x0,
+        /// `0x1`
+        FD_ID = 0x1,
+        /// `0x3`
+        RSS_HASH = 0x3,
+    }
+    impl FLTSTAT {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NO_DATA),
+                0x1 => Some(Self::FD_ID),
+                0x3 => Some(Self::RSS_HASH),
+                _ => None,
+            }
+        }
+    }
+
+    /// What a packet's destination address is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum UMBCAST {
+        /// `0x0`
+        UNICAST = 0x0,
+        /// `0x1`
+        MULTICAST = 0x1,
+        /// `0x2`
+        BROADCAST = 0x2,
+        /// `0x3`
+        MIRRORED = 0x3,
+    }
+    impl UMBCAST {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::UNICAST),
+                0x1 => Some(Self::MULTICAST),
+                0x2 => Some(Self::BROADCAST),
+                0x3 => Some(Self::MIRRORED),
+                _ => None,
+            }
+        }
+    }
+
+    /// Transmit data descriptor, qword 0. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct TxDataQw0(pub u64);
+    impl TxDataQw0 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 63:0: address of the buffer (RO)
+        pub const fn ADDR(self) -> u64 { self.0 }
+        /// The word with bits 63:0 set.
+        pub const fn with_ADDR(mut self, value: u64) -> Self {
+            self.0 = value;
+            self
+        }
+    }
+
+    /// Transmit data descriptor, qword 1. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct TxDataQw1(pub u64);
+    impl TxDataQw1 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffff77ff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x8800;
+        /// Bits 3:0: type (RO)
+        pub const fn DTYPE(self) -> u8 { (self.0 & 0xf) as u8 }
+        /// The word with bits 3:0 set.
+        pub const fn with_DTYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xf) | ((value as u64) & 0xf);
+            self
+        }
+        /// Bits 4: End Of Packet (RO)
+        pub const fn EOP(self) -> bool { self.0 & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_EOP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 5: Report Status: write the descriptor back when the packet is done (RO)
+        pub const fn RS(self) -> bool { self.0 & 0x20 != 0 }
+        /// The word with bits 5 set.
+        pub const fn with_RS(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20) | (((value as u64) << 5) & 0x20);
+            self
+        }
+        /// Bits 6: Insert CRC; hardware always does (RO)
+        pub const fn ICRC(self) -> bool { self.0 & 0x40 != 0 }
+        /// The word with bits 6 set.
+        pub const fn with_ICRC(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40) | (((value as u64) << 6) & 0x40);
+            self
+        }
+        /// Bits 7: Insert L2TAG1 (RO)
+        pub const fn IL2TAG1(self) -> bool { self.0 & 0x80 != 0 }
+        /// The word with bits 7 set.
+        pub const fn with_IL2TAG1(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80) | (((value as u64) << 7) & 0x80);
+            self
+        }
+        /// Bits 8: the packet isn't sent (RO)
+        pub const fn DUMMY(self) -> bool { self.0 & 0x100 != 0 }
+        /// The word with bits 8 set.
+        pub const fn with_DUMMY(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100) | (((value as u64) << 8) & 0x100);
+            self
+        }
+        /// Bits 10:9: network header (RO)
+        pub const fn IIPT(self) -> u8 { ((self.0 >> 9) & 0x3) as u8 }
+        /// The word with bits 10:9 set.
+        pub const fn with_IIPT(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x600) | (((value as u64) << 9) & 0x600);
+            self
+        }
+        /// Bits 13:12: transport header (RO)
+        pub const fn L4T(self) -> u8 { ((self.0 >> 12) & 0x3) as u8 }
+        /// The word with bits 13:12 set.
+        pub const fn with_L4T(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3000) | (((value as u64) << 12) & 0x3000);
+            self
+        }
+        /// Bits 14: Report Event (RO)
+        pub const fn RE(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_RE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u64) << 14) & 0x4000);
+            self
+        }
+        /// Bits 22:16: bytes before the (inner) network header, in 2 bytes; with a tunnel, of the inner frame (RO)
+        pub const fn MACLEN(self) -> u8 { ((self.0 >> 16) & 0x7f) as u8 }
+        /// The word with bits 22:16 set.
+        pub const fn with_MACLEN(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x7f0000) | (((value as u64) << 16) & 0x7f0000);
+            self
+        }
+        /// Bits 29:23: length of the network header, in 4 bytes (RO)
+        pub const fn IPLEN(self) -> u8 { ((self.0 >> 23) & 0x7f) as u8 }
+        /// The word with bits 29:23 set.
+        pub const fn with_IPLEN(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3f800000) | (((value as u64) << 23) & 0x3f800000);
+            self
+        }
+        /// Bits 33:30: length of the transport header, in 4 bytes (RO)
+        pub const fn L4LEN(self) -> u8 { ((self.0 >> 30) & 0xf) as u8 }
+        /// The word with bits 33:30 set.
+        pub const fn with_L4LEN(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3c0000000) | (((value as u64) << 30) & 0x3c0000000);
+            self
+        }
+        /// Bits 47:34: bytes in the buffer (RO)
+        pub const fn TX_BUF_SZ(self) -> u16 { ((self.0 >> 34) & 0x3fff) as u16 }
+        /// The word with bits 47:34 set.
+        pub const fn with_TX_BUF_SZ(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xfffc00000000) | (((value as u64) << 34) & 0xfffc00000000);
+            self
+        }
+        /// Bits 63:48: tag to insert (RO)
+        pub const fn L2TAG1(self) -> u16 { ((self.0 >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_L2TAG1(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+    }
+
+    /// Transmit context descriptor, qword 0: tunnel and second tag. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct TxCtxQw0(pub u64);
+    impl TxCtxQw0 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0x7fffffff00ffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x80000000ff000000;
+        /// Bits 1:0: outer network header (RO)
+        pub const fn EIPT(self) -> u8 { (self.0 & 0x3) as u8 }
+        /// The word with bits 1:0 set.
+        pub const fn with_EIPT(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3) | ((value as u64) & 0x3);
+            self
+        }
+        /// Bits 8:2: length of the outer network header, in 4 bytes (RO)
+        pub const fn EIPLEN(self) -> u8 { ((self.0 >> 2) & 0x7f) as u8 }
+        /// The word with bits 8:2 set.
+        pub const fn with_EIPLEN(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x1fc) | (((value as u64) << 2) & 0x1fc);
+            self
+        }
+        /// Bits 10:9: tunnel (RO)
+        pub const fn L4TUNT(self) -> u8 { ((self.0 >> 9) & 0x3) as u8 }
+        /// The word with bits 10:9 set.
+        pub const fn with_L4TUNT(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x600) | (((value as u64) << 9) & 0x600);
+            self
+        }
+        /// Bits 11: segments keep the outer IPv4 identification (RO)
+        pub const fn EIP_NOINC(self) -> bool { self.0 & 0x800 != 0 }
+        /// The word with bits 11 set.
+        pub const fn with_EIP_NOINC(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800) | (((value as u64) << 11) & 0x800);
+            self
+        }
+        /// Bits 18:12: bytes from the outer network header to the inner frame, in 2 bytes (RO)
+        pub const fn NATLEN(self) -> u8 { ((self.0 >> 12) & 0x7f) as u8 }
+        /// The word with bits 18:12 set.
+        pub const fn with_NATLEN(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x7f000) | (((value as u64) << 12) & 0x7f000);
+            self
+        }
+        /// Bits 22:19: how much the inner time to live goes down (RO)
+        pub const fn DECTTL(self) -> u8 { ((self.0 >> 19) & 0xf) as u8 }
+        /// The word with bits 22:19 set.
+        pub const fn with_DECTTL(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x780000) | (((value as u64) << 19) & 0x780000);
+            self
+        }
+        /// Bits 23: make the outer UDP checksum (RO)
+        pub const fn L4T_CS(self) -> bool { self.0 & 0x800000 != 0 }
+        /// The word with bits 23 set.
+        pub const fn with_L4T_CS(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800000) | (((value as u64) << 23) & 0x800000);
+            self
+        }
+        /// Bits 47:32: tag to insert (RO)
+        pub const fn L2TAG2(self) -> u16 { ((self.0 >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_L2TAG2(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 55:48: generic checksum: where it starts, in 2 bytes (RO)
+        pub const fn GCS_START(self) -> u8 { ((self.0 >> 48) & 0xff) as u8 }
+        /// The word with bits 55:48 set.
+        pub const fn with_GCS_START(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff000000000000) | (((value as u64) << 48) & 0xff000000000000);
+            self
+        }
+        /// Bits 59:56: generic checksum: where it goes, in 2 bytes (RO)
+        pub const fn GCS_OFFSET(self) -> u8 { ((self.0 >> 56) & 0xf) as u8 }
+        /// The word with bits 59:56 set.
+        pub const fn with_GCS_OFFSET(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xf00000000000000) | (((value as u64) << 56) & 0xf00000000000000);
+            self
+        }
+        /// Bits 62:60: generic checksum: type (RO)
+        pub const fn GCS_TYPE(self) -> u8 { ((self.0 >> 60) & 0x7) as u8 }
+        /// The word with bits 62:60 set.
+        pub const fn with_GCS_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x7000000000000000) | (((value as u64) << 60) & 0x7000000000000000);
+            self
+        }
+    }
+
+    /// Transmit context descriptor, qword 1: segmentation and switching. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct TxCtxQw1(pub u64);
+    impl TxCtxQw1 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xfffcffffc003ffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x300003ffc0000;
+        /// Bits 3:0: type (RO)
+        pub const fn DTYPE(self) -> u8 { (self.0 & 0xf) as u8 }
+        /// The word with bits 3:0 set.
+        pub const fn with_DTYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xf) | ((value as u64) & 0xf);
+            self
+        }
+        /// Bits 4: cut the packet into segments (RO)
+        pub const fn TSO(self) -> bool { self.0 & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_TSO(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 5: take a timestamp; TSO_LEN is then its index (RO)
+        pub const fn TSYN(self) -> bool { self.0 & 0x20 != 0 }
+        /// The word with bits 5 set.
+        pub const fn with_TSYN(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20) | (((value as u64) << 5) & 0x20);
+            self
+        }
+        /// Bits 6: Insert L2TAG2 (RO)
+        pub const fn IL2TAG2(self) -> bool { self.0 & 0x40 != 0 }
+        /// The word with bits 6 set.
+        pub const fn with_IL2TAG2(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40) | (((value as u64) << 6) & 0x40);
+            self
+        }
+        /// Bits 7: L2TAG2 goes into the inner frame (RO)
+        pub const fn IL2TAG2_IL2H(self) -> bool { self.0 & 0x80 != 0 }
+        /// The word with bits 7 set.
+        pub const fn with_IL2TAG2_IL2H(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80) | (((value as u64) << 7) & 0x80);
+            self
+        }
+        /// Bits 9:8: override of the switch (RO)
+        pub const fn SWTCH(self) -> u8 { ((self.0 >> 8) & 0x3) as u8 }
+        /// The word with bits 9:8 set.
+        pub const fn with_SWTCH(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x300) | (((value as u64) << 8) & 0x300);
+            self
+        }
+        /// Bits 10: switch of the protocol engine (RO)
+        pub const fn SWPE(self) -> bool { self.0 & 0x400 != 0 }
+        /// The word with bits 10 set.
+        pub const fn with_SWPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400) | (((value as u64) << 10) & 0x400);
+            self
+        }
+        /// Bits 17:11: security association (RO)
+        pub const fn IPSEC(self) -> u8 { ((self.0 >> 11) & 0x7f) as u8 }
+        /// The word with bits 17:11 set.
+        pub const fn with_IPSEC(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3f800) | (((value as u64) << 11) & 0x3f800);
+            self
+        }
+        /// Bits 47:30: bytes of payload, without headers (RO)
+        pub const fn TSO_LEN(self) -> u32 { ((self.0 >> 30) & 0x3ffff) as u32 }
+        /// The word with bits 47:30 set.
+        pub const fn with_TSO_LEN(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffc0000000) | (((value as u64) << 30) & 0xffffc0000000);
+            self
+        }
+        /// Bits 63:50: bytes of payload in a segment; with SWTCH VSI, bits 9:0 are the VSI (RO)
+        pub const fn MSS(self) -> u16 { ((self.0 >> 50) & 0x3fff) as u16 }
+        /// The word with bits 63:50 set.
+        pub const fn with_MSS(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xfffc000000000000) | (((value as u64) << 50) & 0xfffc000000000000);
+            self
+        }
+    }
+
+    /// Transmit descriptor as hardware writes it back, qword 1; the rest is zero. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct TxDoneQw1(pub u64);
+    impl TxDoneQw1 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xf;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xfffffffffffffff0;
+        /// Bits 3:0: type: DESC_DONE (RO)
+        pub const fn DTYPE(self) -> u8 { (self.0 & 0xf) as u8 }
+        /// The word with bits 3:0 set.
+        pub const fn with_DTYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xf) | ((value as u64) & 0xf);
+            self
+        }
+    }
+
+    /// When a filter-program descriptor's result is reported in a receive queue.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum CompReport {
+        /// `0x0`
+        NONE = 0x0,
+        /// `0x1`
+        SW_FAIL = 0x1,
+        /// `0x2`
+        SW = 0x2,
+    }
+    impl CompReport {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NONE),
+                0x1 => Some(Self::SW_FAIL),
+                0x2 => Some(Self::SW),
+                _ => None,
+            }
+        }
+    }
+
+    /// Which space a flow director filter takes.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum FdSpace {
+        /// `0x0`
+        GUAR = 0x0,
+        /// `0x1`
+        BEST_EFFORT = 0x1,
+        /// `0x2`
+        GUAR_BEST = 0x2,
+        /// `0x3`
+        BEST_GUAR = 0x3,
+    }
+    impl FdSpace {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::GUAR),
+                0x1 => Some(Self::BEST_EFFORT),
+                0x2 => Some(Self::GUAR_BEST),
+                0x3 => Some(Self::BEST_GUAR),
+                _ => None,
+            }
+        }
+    }
+
+    /// What a flow director filter's counter counts.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum StatEna {
+        /// `0x0`
+        NONE = 0x0,
+        /// `0x1`
+        PKTS = 0x1,
+        /// `0x2`
+        BYTES = 0x2,
+        /// `0x3`
+        PKTS_BYTES = 0x3,
+    }
+    impl StatEna {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NONE),
+                0x1 => Some(Self::PKTS),
+                0x2 => Some(Self::BYTES),
+                0x3 => Some(Self::PKTS_BYTES),
+                _ => None,
+            }
+        }
+    }
+
+    /// What a filter-program descriptor does.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum PCMD {
+        /// `0x0`
+        ADD = 0x0,
+        /// `0x1`
+        REMOVE = 0x1,
+    }
+    impl PCMD {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::ADD),
+                0x1 => Some(Self::REMOVE),
+                _ => None,
+            }
+        }
+    }
+
+    /// Filter-program descriptor, qword 0; the data descriptor behind it holds a packet to match. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct FltrProgQw0(pub u64);
+    impl FltrProgQw0 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 10:0: receive queue, or first of a region (RO)
+        pub const fn QINDEX(self) -> u16 { (self.0 & 0x7ff) as u16 }
+        /// The word with bits 10:0 set.
+        pub const fn with_QINDEX(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x7ff) | ((value as u64) & 0x7ff);
+            self
+        }
+        /// Bits 11: the result goes to queue QINDEX instead of queue 0 (RO)
+        pub const fn COMP_Q(self) -> bool { self.0 & 0x800 != 0 }
+        /// The word with bits 11 set.
+        pub const fn with_COMP_Q(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800) | (((value as u64) << 11) & 0x800);
+            self
+        }
+        /// Bits 13:12: when the result is reported (RO)
+        pub const fn COMP_REPORT(self) -> u8 { ((self.0 >> 12) & 0x3) as u8 }
+        /// The word with bits 13:12 set.
+        pub const fn with_COMP_REPORT(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3000) | (((value as u64) << 12) & 0x3000);
+            self
+        }
+        /// Bits 15:14: space (RO)
+        pub const fn FD_SPACE(self) -> u8 { ((self.0 >> 14) & 0x3) as u8 }
+        /// The word with bits 15:14 set.
+        pub const fn with_FD_SPACE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xc000) | (((value as u64) << 14) & 0xc000);
+            self
+        }
+        /// Bits 28:16: counter (RO)
+        pub const fn STAT_CNT(self) -> u16 { ((self.0 >> 16) & 0x1fff) as u16 }
+        /// The word with bits 28:16 set.
+        pub const fn with_STAT_CNT(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x1fff0000) | (((value as u64) << 16) & 0x1fff0000);
+            self
+        }
+        /// Bits 30:29: what it counts (RO)
+        pub const fn STAT_ENA(self) -> u8 { ((self.0 >> 29) & 0x3) as u8 }
+        /// The word with bits 30:29 set.
+        pub const fn with_STAT_ENA(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x60000000) | (((value as u64) << 29) & 0x60000000);
+            self
+        }
+        /// Bits 31: the filter goes away when its connection ends (RO)
+        pub const fn EVICT_ENA(self) -> bool { self.0 & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_EVICT_ENA(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000000) | (((value as u64) << 31) & 0x80000000);
+            self
+        }
+        /// Bits 34:32: 0 is queue QINDEX, n a region of 2^n queues from there (RO)
+        pub const fn TO_Q(self) -> u8 { ((self.0 >> 32) & 0x7) as u8 }
+        /// The word with bits 34:32 set.
+        pub const fn with_TO_Q(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x700000000) | (((value as u64) << 32) & 0x700000000);
+            self
+        }
+        /// Bits 37:35: priority of the queue over other rules'; 0 means no queue (RO)
+        pub const fn TO_Q_PRI(self) -> u8 { ((self.0 >> 35) & 0x7) as u8 }
+        /// The word with bits 37:35 set.
+        pub const fn with_TO_Q_PRI(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3800000000) | (((value as u64) << 35) & 0x3800000000);
+            self
+        }
+        /// Bits 39:38: recipe of the data path (RO)
+        pub const fn DPU_RECIPE(self) -> u8 { ((self.0 >> 38) & 0x3) as u8 }
+        /// The word with bits 39:38 set.
+        pub const fn with_DPU_RECIPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xc000000000) | (((value as u64) << 38) & 0xc000000000);
+            self
+        }
+        /// Bits 40: the packet is dropped (RO)
+        pub const fn DROP(self) -> bool { self.0 & 0x10000000000 != 0 }
+        /// The word with bits 40 set.
+        pub const fn with_DROP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10000000000) | (((value as u64) << 40) & 0x10000000000);
+            self
+        }
+        /// Bits 43:41: priority of FLEX_VAL (RO)
+        pub const fn FLEX_PRI(self) -> u8 { ((self.0 >> 41) & 0x7) as u8 }
+        /// The word with bits 43:41 set.
+        pub const fn with_FLEX_PRI(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xe0000000000) | (((value as u64) << 41) & 0xe0000000000);
+            self
+        }
+        /// Bits 47:44: metadata that FLEX_VAL goes to (RO)
+        pub const fn FLEX_MDID(self) -> u8 { ((self.0 >> 44) & 0xf) as u8 }
+        /// The word with bits 47:44 set.
+        pub const fn with_FLEX_MDID(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xf00000000000) | (((value as u64) << 44) & 0xf00000000000);
+            self
+        }
+        /// Bits 63:48: value (RO)
+        pub const fn FLEX_VAL(self) -> u16 { ((self.0 >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_FLEX_VAL(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+    }
+
+    /// Filter-program descriptor, qword 1. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct FltrProgQw1(pub u64);
+    impl FltrProgQw1 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 3:0: type: FLTR_PROG (RO)
+        pub const fn DTYPE(self) -> u8 { (self.0 & 0xf) as u8 }
+        /// The word with bits 3:0 set.
+        pub const fn with_DTYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xf) | ((value as u64) & 0xf);
+            self
+        }
+        /// Bits 4: 0 adds, 1 removes (RO)
+        pub const fn PCMD(self) -> bool { self.0 & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_PCMD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 7:5: priority of PROF (RO)
+        pub const fn PROF_PRI(self) -> u8 { ((self.0 >> 5) & 0x7) as u8 }
+        /// The word with bits 7:5 set.
+        pub const fn with_PROF_PRI(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xe0) | (((value as u64) << 5) & 0xe0);
+            self
+        }
+        /// Bits 13:8: write-back profile that the packet asks for (see RXDID) (RO)
+        pub const fn PROF(self) -> u8 { ((self.0 >> 8) & 0x3f) as u8 }
+        /// The word with bits 13:8 set.
+        pub const fn with_PROF(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3f00) | (((value as u64) << 8) & 0x3f00);
+            self
+        }
+        /// Bits 23:14: VSI (RO)
+        pub const fn FD_VSI(self) -> u16 { ((self.0 >> 14) & 0x3ff) as u16 }
+        /// The word with bits 23:14 set.
+        pub const fn with_FD_VSI(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffc000) | (((value as u64) << 14) & 0xffc000);
+            self
+        }
+        /// Bits 24: source and destination are swapped in the packet (RO)
+        pub const fn SWAP(self) -> bool { self.0 & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_SWAP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000000) | (((value as u64) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 27:25: priority of FDID; 0 reports none (RO)
+        pub const fn FDID_PRI(self) -> u8 { ((self.0 >> 25) & 0x7) as u8 }
+        /// The word with bits 27:25 set.
+        pub const fn with_FDID_PRI(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xe000000) | (((value as u64) << 25) & 0xe000000);
+            self
+        }
+        /// Bits 31:28: metadata that FDID goes to: 5 (RO)
+        pub const fn FDID_MDID(self) -> u8 { ((self.0 >> 28) & 0xf) as u8 }
+        /// The word with bits 31:28 set.
+        pub const fn with_FDID_MDID(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xf0000000) | (((value as u64) << 28) & 0xf0000000);
+            self
+        }
+        /// Bits 63:32: filter id, reported with each packet that matches (RO)
+        pub const fn FDID(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_FDID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Result of a filter-program descriptor as written back, qword 0. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct FltrWbQw0(pub u64);
+    impl FltrWbQw0 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xfffffffff0000000;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xfffffff;
+        /// Bits 31:28: how many filters share its bucket (RO)
+        pub const fn BUKT_LEN(self) -> u8 { ((self.0 >> 28) & 0xf) as u8 }
+        /// The word with bits 31:28 set.
+        pub const fn with_BUKT_LEN(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xf0000000) | (((value as u64) << 28) & 0xf0000000);
+            self
+        }
+        /// Bits 63:32: status (RO)
+        pub const fn FLTR_STAT(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_FLTR_STAT(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Result of a filter-program descriptor as written back, qword 1. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct FltrWbQw1(pub u64);
+    impl FltrWbQw1 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffc7f03fff37;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x380fc000c8;
+        /// Bits 0: Descriptor Done (RO)
+        pub const fn DD(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_DD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 2:1: what was done (RO)
+        pub const fn PROG_ID(self) -> u8 { ((self.0 >> 1) & 0x3) as u8 }
+        /// The word with bits 2:1 set.
+        pub const fn with_PROG_ID(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x6) | (((value as u64) << 1) & 0x6);
+            self
+        }
+        /// Bits 4: there was no room to add it, or none to remove (RO)
+        pub const fn FAIL(self) -> bool { self.0 & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_FAIL(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 5: the packet has no profile (RO)
+        pub const fn FAIL_PROF(self) -> bool { self.0 & 0x20 != 0 }
+        /// The word with bits 5 set.
+        pub const fn with_FAIL_PROF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20) | (((value as u64) << 5) & 0x20);
+            self
+        }
+        /// Bits 21:8: where the filter is (RO)
+        pub const fn FLT_ADDR(self) -> u16 { ((self.0 >> 8) & 0x3fff) as u16 }
+        /// The word with bits 21:8 set.
+        pub const fn with_FLT_ADDR(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3fff00) | (((value as u64) << 8) & 0x3fff00);
+            self
+        }
+        /// Bits 34:28: profile of the packet (RO)
+        pub const fn PKT_PROF(self) -> u8 { ((self.0 >> 28) & 0x7f) as u8 }
+        /// The word with bits 34:28 set.
+        pub const fn with_PKT_PROF(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x7f0000000) | (((value as u64) << 28) & 0x7f0000000);
+            self
+        }
+        /// Bits 63:38: hash of its bucket (RO)
+        pub const fn BUKT_HASH(self) -> u32 { ((self.0 >> 38) & 0x3ffffff) as u32 }
+        /// The word with bits 63:38 set.
+        pub const fn with_BUKT_HASH(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffc000000000) | (((value as u64) << 38) & 0xffffffc000000000);
+            self
+        }
+    }
+
+    /// Flow director filters, of the device or a function. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct FilterCount(pub u32);
+    impl FilterCount {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x7fff7fff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0x80008000;
+        /// Bits 14:0: out of guaranteed space (RO)
+        pub const fn GUARANTEED(self) -> u16 { (self.0 & 0x7fff) as u16 }
+        /// The word with bits 14:0 set.
+        pub const fn with_GUARANTEED(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x7fff) | ((value as u32) & 0x7fff);
+            self
+        }
+        /// Bits 30:16: out of shared space (RO)
+        pub const fn BEST_EFFORT(self) -> u16 { ((self.0 >> 16) & 0x7fff) as u16 }
+        /// The word with bits 30:16 set.
+        pub const fn with_BEST_EFFORT(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x7fff0000) | (((value as u32) << 16) & 0x7fff0000);
+            self
+        }
+    }
+
+    /// Flow director filters of a VSI. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct VsiFilterCount(pub u32);
+    impl VsiFilterCount {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x3fff3fff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xc000c000;
+        /// Bits 13:0: out of guaranteed space (RO)
+        pub const fn GUARANTEED(self) -> u16 { (self.0 & 0x3fff) as u16 }
+        /// The word with bits 13:0 set.
+        pub const fn with_GUARANTEED(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3fff) | ((value as u32) & 0x3fff);
+            self
+        }
+        /// Bits 29:16: out of shared space (RO)
+        pub const fn BEST_EFFORT(self) -> u16 { ((self.0 >> 16) & 0x3fff) as u16 }
+        /// The word with bits 29:16 set.
+        pub const fn with_BEST_EFFORT(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3fff0000) | (((value as u32) << 16) & 0x3fff0000);
+            self
+        }
+    }
+
+    /// A malicious driver's queue; software writes all ones to clear it. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct MaliciousReceive(pub u32);
+    impl MaliciousReceive {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x0;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0xffffffff;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0xffffffff;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0x0;
+        /// Bits 14:0: queue (RW1CS)
+        pub const fn QNUM(self) -> u16 { (self.0 & 0x7fff) as u16 }
+        /// The word with bits 14:0 set.
+        pub const fn with_QNUM(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x7fff) | ((value as u32) & 0x7fff);
+            self
+        }
+        /// Bits 22:15: virtual function (RW1CS)
+        pub const fn VF_NUM(self) -> u8 { ((self.0 >> 15) & 0xff) as u8 }
+        /// The word with bits 22:15 set.
+        pub const fn with_VF_NUM(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x7f8000) | (((value as u32) << 15) & 0x7f8000);
+            self
+        }
+        /// Bits 25:23: physical function (RW1CS)
+        pub const fn PF_NUM(self) -> u8 { ((self.0 >> 23) & 0x7) as u8 }
+        /// The word with bits 25:23 set.
+        pub const fn with_PF_NUM(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3800000) | (((value as u32) << 23) & 0x3800000);
+            self
+        }
+        /// Bits 30:26: what it was caught at (RW1CS)
+        pub const fn MAL_TYPE(self) -> u8 { ((self.0 >> 26) & 0x1f) as u8 }
+        /// The word with bits 30:26 set.
+        pub const fn with_MAL_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x7c000000) | (((value as u32) << 26) & 0x7c000000);
+            self
+        }
+        /// Bits 31: there was one (RW1CS)
+        pub const fn VALID(self) -> bool { self.0 & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+            self
+        }
+    }
+
+    /// Whether a function or VSI was caught; software writes all ones to clear it. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Malicious(pub u32);
+    impl Malicious {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x0;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x1;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x1;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xfffffffe;
+        /// Bits 0: it was (RW1CS)
+        pub const fn VALID(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+            self
+        }
+    }
+
+    /// The flow director, and malicious drivers. (E810 ice_hw_autogen.h)
+    pub mod flow {
+        use super::*;
+
+        /// A virtual function was caught in the transmit data path. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VP_MDET_TX_TDPU(pub u32);
+        impl VP_MDET_TX_TDPU {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x1;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x1;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x40000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 256;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 0: it was (RW1CS)
+            pub const fn VALID(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// The function was caught in the transmit data path. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MDET_TX_TDPU(pub u32);
+        impl PF_MDET_TX_TDPU {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x1;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x1;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x40800;
+            /// Bits 0: it was (RW1CS)
+            pub const fn VALID(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// Who was caught in the transmit data path. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GL_MDET_TX_TDPU(pub u32);
+        impl GL_MDET_TX_TDPU {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0xffffffff;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x49350;
+            /// Bits 14:0: queue (RW1CS)
+            pub const fn QNUM(self) -> u16 { (self.0 & 0x7fff) as u16 }
+            /// The word with bits 14:0 set.
+            pub const fn with_QNUM(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7fff) | ((value as u32) & 0x7fff);
+                self
+            }
+            /// Bits 22:15: virtual function (RW1CS)
+            pub const fn VF_NUM(self) -> u8 { ((self.0 >> 15) & 0xff) as u8 }
+            /// The word with bits 22:15 set.
+            pub const fn with_VF_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7f8000) | (((value as u32) << 15) & 0x7f8000);
+                self
+            }
+            /// Bits 25:23: physical function (RW1CS)
+            pub const fn PF_NUM(self) -> u8 { ((self.0 >> 23) & 0x7) as u8 }
+            /// The word with bits 25:23 set.
+            pub const fn with_PF_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3800000) | (((value as u32) << 23) & 0x3800000);
+                self
+            }
+            /// Bits 30:26: what it was caught at (RW1CS)
+            pub const fn MAL_TYPE(self) -> u8 { ((self.0 >> 26) & 0x1f) as u8 }
+            /// The word with bits 30:26 set.
+            pub const fn with_MAL_TYPE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7c000000) | (((value as u32) << 26) & 0x7c000000);
+                self
+            }
+            /// Bits 31: there was one (RW1CS)
+            pub const fn VALID(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// A virtual function was caught at its transmit descriptors. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VP_MDET_TX_TCLAN(pub u32);
+        impl VP_MDET_TX_TCLAN {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x1;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x1;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xfb800;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 256;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 0: it was (RW1CS)
+            pub const fn VALID(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// The function was caught at its transmit descriptors. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MDET_TX_TCLAN(pub u32);
+        impl PF_MDET_TX_TCLAN {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x1;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x1;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xfc000;
+            /// Bits 0: it was (RW1CS)
+            pub const fn VALID(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// Who was caught at transmit descriptors. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GL_MDET_TX_TCLAN(pub u32);
+        impl GL_MDET_TX_TCLAN {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0xffffffff;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xfc068;
+            /// Bits 14:0: queue (RW1CS)
+            pub const fn QNUM(self) -> u16 { (self.0 & 0x7fff) as u16 }
+            /// The word with bits 14:0 set.
+            pub const fn with_QNUM(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7fff) | ((value as u32) & 0x7fff);
+                self
+            }
+            /// Bits 22:15: virtual function (RW1CS)
+            pub const fn VF_NUM(self) -> u8 { ((self.0 >> 15) & 0xff) as u8 }
+            /// The word with bits 22:15 set.
+            pub const fn with_VF_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7f8000) | (((value as u32) << 15) & 0x7f8000);
+                self
+            }
+            /// Bits 25:23: physical function (RW1CS)
+            pub const fn PF_NUM(self) -> u8 { ((self.0 >> 23) & 0x7) as u8 }
+            /// The word with bits 25:23 set.
+            pub const fn with_PF_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3800000) | (((value as u32) << 23) & 0x3800000);
+                self
+            }
+            /// Bits 30:26: what it was caught at (RW1CS)
+            pub const fn MAL_TYPE(self) -> u8 { ((self.0 >> 26) & 0x1f) as u8 }
+            /// The word with bits 30:26 set.
+            pub const fn with_MAL_TYPE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7c000000) | (((value as u32) << 26) & 0x7c000000);
+                self
+            }
+            /// Bits 31: there was one (RW1CS)
+            pub const fn VALID(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// The function was caught at its receive queues. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MDET_RX(pub u32);
+        impl PF_MDET_RX {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x1;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x1;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x294280;
+            /// Bits 0: it was (RW1CS)
+            pub const fn VALID(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// A virtual function was caught at its receive queues. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VP_MDET_RX(pub u32);
+        impl VP_MDET_RX {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x1;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x1;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x294400;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 256;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 0: it was (RW1CS)
+            pub const fn VALID(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// Who was caught at receive queues. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GL_MDET_RX(pub u32);
+        impl GL_MDET_RX {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0xffffffff;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x294c00;
+            /// Bits 14:0: queue (RW1CS)
+            pub const fn QNUM(self) -> u16 { (self.0 & 0x7fff) as u16 }
+            /// The word with bits 14:0 set.
+            pub const fn with_QNUM(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7fff) | ((value as u32) & 0x7fff);
+                self
+            }
+            /// Bits 22:15: virtual function (RW1CS)
+            pub const fn VF_NUM(self) -> u8 { ((self.0 >> 15) & 0xff) as u8 }
+            /// The word with bits 22:15 set.
+            pub const fn with_VF_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7f8000) | (((value as u32) << 15) & 0x7f8000);
+                self
+            }
+            /// Bits 25:23: physical function (RW1CS)
+            pub const fn PF_NUM(self) -> u8 { ((self.0 >> 23) & 0x7) as u8 }
+            /// The word with bits 25:23 set.
+            pub const fn with_PF_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3800000) | (((value as u32) << 23) & 0x3800000);
+                self
+            }
+            /// Bits 30:26: what it was caught at (RW1CS)
+            pub const fn MAL_TYPE(self) -> u8 { ((self.0 >> 26) & 0x1f) as u8 }
+            /// The word with bits 30:26 set.
+            pub const fn with_MAL_TYPE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7c000000) | (((value as u32) << 26) & 0x7c000000);
+                self
+            }
+            /// Bits 31: there was one (RW1CS)
+            pub const fn VALID(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// A virtual function was caught at its doorbells. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VP_MDET_TX_PQM(pub u32);
+        impl VP_MDET_TX_PQM {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x1;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x1;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2d2000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 256;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 0: it was (RW1CS)
+            pub const fn VALID(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// The function was caught at its doorbells. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MDET_TX_PQM(pub u32);
+        impl PF_MDET_TX_PQM {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x1;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x1;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2d2c80;
+            /// Bits 0: it was (RW1CS)
+            pub const fn VALID(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// Who was caught at doorbells; software writes all ones to clear it. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GL_MDET_TX_PQM(pub u32);
+        impl GL_MDET_TX_PQM {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0xfffffff7;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xfffffff7;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x8;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2d2e00;
+            /// Bits 2:0: physical function (RW1CS)
+            pub const fn PF_NUM(self) -> u8 { (self.0 & 0x7) as u8 }
+            /// The word with bits 2:0 set.
+            pub const fn with_PF_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7) | ((value as u32) & 0x7);
+                self
+            }
+            /// Bits 11:4: virtual function (RW1CS)
+            pub const fn VF_NUM(self) -> u8 { ((self.0 >> 4) & 0xff) as u8 }
+            /// The word with bits 11:4 set.
+            pub const fn with_VF_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xff0) | (((value as u32) << 4) & 0xff0);
+                self
+            }
+            /// Bits 25:12: queue (RW1CS)
+            pub const fn QNUM(self) -> u16 { ((self.0 >> 12) & 0x3fff) as u16 }
+            /// The word with bits 25:12 set.
+            pub const fn with_QNUM(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3fff000) | (((value as u32) << 12) & 0x3fff000);
+                self
+            }
+            /// Bits 30:26: what it was caught at (RW1CS)
+            pub const fn MAL_TYPE(self) -> u8 { ((self.0 >> 26) & 0x1f) as u8 }
+            /// The word with bits 30:26 set.
+            pub const fn with_MAL_TYPE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7c000000) | (((value as u32) << 26) & 0x7c000000);
+                self
+            }
+            /// Bits 31: there was one (RW1CS)
+            pub const fn VALID(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Enables the function's flow director. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFQF_FD_ENA(pub u32);
+        impl PFQF_FD_ENA {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x1;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x43a000;
+            /// Bits 0: it is enabled (RW)
+            pub const fn FD_ENA(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_FD_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// How many flow director filters the device has room for. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLQF_FD_SIZE(pub u32);
+        impl GLQF_FD_SIZE {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x7fff7fff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x80008000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x460010;
+            /// Bits 14:0: out of guaranteed space (RO)
+            pub const fn GUARANTEED(self) -> u16 { (self.0 & 0x7fff) as u16 }
+            /// The word with bits 14:0 set.
+            pub const fn with_GUARANTEED(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7fff) | ((value as u32) & 0x7fff);
+                self
+            }
+            /// Bits 30:16: out of shared space (RO)
+            pub const fn BEST_EFFORT(self) -> u16 { ((self.0 >> 16) & 0x7fff) as u16 }
+            /// The word with bits 30:16 set.
+            pub const fn with_BEST_EFFORT(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7fff0000) | (((value as u32) << 16) & 0x7fff0000);
+                self
+            }
+        }
+
+        /// How many flow director filters the device holds. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLQF_FD_CNT(pub u32);
+        impl GLQF_FD_CNT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x7fff7fff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x80008000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x460018;
+            /// Bits 14:0: out of guaranteed space (RO)
+            pub const fn GUARANTEED(self) -> u16 { (self.0 & 0x7fff) as u16 }
+            /// The word with bits 14:0 set.
+            pub const fn with_GUARANTEED(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7fff) | ((value as u32) & 0x7fff);
+                self
+            }
+            /// Bits 30:16: out of shared space (RO)
+            pub const fn BEST_EFFORT(self) -> u16 { ((self.0 >> 16) & 0x7fff) as u16 }
+            /// The word with bits 30:16 set.
+            pub const fn with_BEST_EFFORT(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7fff0000) | (((value as u32) << 16) & 0x7fff0000);
+                self
+            }
+        }
+
+        /// How many flow director filters the function may have. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFQF_FD_SIZE(pub u32);
+        impl PFQF_FD_SIZE {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x7fff7fff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x80008000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x460100;
+            /// Bits 14:0: out of guaranteed space (RO)
+            pub const fn GUARANTEED(self) -> u16 { (self.0 & 0x7fff) as u16 }
+            /// The word with bits 14:0 set.
+            pub const fn with_GUARANTEED(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7fff) | ((value as u32) & 0x7fff);
+                self
+            }
+            /// Bits 30:16: out of shared space (RO)
+            pub const fn BEST_EFFORT(self) -> u16 { ((self.0 >> 16) & 0x7fff) as u16 }
+            /// The word with bits 30:16 set.
+            pub const fn with_BEST_EFFORT(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7fff0000) | (((value as u32) << 16) & 0x7fff0000);
+                self
+            }
+        }
+
+        /// How many flow director filters the function has. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFQF_FD_CNT(pub u32);
+        impl PFQF_FD_CNT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x7fff7fff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x80008000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x460180;
+            /// Bits 14:0: out of guaranteed space (RO)
+            pub const fn GUARANTEED(self) -> u16 { (self.0 & 0x7fff) as u16 }
+            /// The word with bits 14:0 set.
+            pub const fn with_GUARANTEED(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7fff) | ((value as u32) & 0x7fff);
+                self
+            }
+            /// Bits 30:16: out of shared space (RO)
+            pub const fn BEST_EFFORT(self) -> u16 { ((self.0 >> 16) & 0x7fff) as u16 }
+            /// The word with bits 30:16 set.
+            pub const fn with_BEST_EFFORT(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7fff0000) | (((value as u32) << 16) & 0x7fff0000);
+                self
+            }
+        }
+
+        /// How many flow director filters a VSI may have. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VSIQF_FD_SIZE(pub u32);
+        impl VSIQF_FD_SIZE {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x3fff3fff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xc000c000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x462000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 13:0: out of guaranteed space (RO)
+            pub const fn GUARANTEED(self) -> u16 { (self.0 & 0x3fff) as u16 }
+            /// The word with bits 13:0 set.
+            pub const fn with_GUARANTEED(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3fff) | ((value as u32) & 0x3fff);
+                self
+            }
+            /// Bits 29:16: out of shared space (RO)
+            pub const fn BEST_EFFORT(self) -> u16 { ((self.0 >> 16) & 0x3fff) as u16 }
+            /// The word with bits 29:16 set.
+            pub const fn with_BEST_EFFORT(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3fff0000) | (((value as u32) << 16) & 0x3fff0000);
+                self
+            }
+        }
+
+        /// How many flow director filters a VSI has. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VSIQF_FD_CNT(pub u32);
+        impl VSIQF_FD_CNT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x3fff3fff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xc000c000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x464000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 13:0: out of guaranteed space (RO)
+            pub const fn GUARANTEED(self) -> u16 { (self.0 & 0x3fff) as u16 }
+            /// The word with bits 13:0 set.
+            pub const fn with_GUARANTEED(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3fff) | ((value as u32) & 0x3fff);
+                self
+            }
+            /// Bits 29:16: out of shared space (RO)
+            pub const fn BEST_EFFORT(self) -> u16 { ((self.0 >> 16) & 0x3fff) as u16 }
+            /// The word with bits 29:16 set.
+            pub const fn with_BEST_EFFORT(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3fff0000) | (((value as u32) << 16) & 0x3fff0000);
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// A virtual function was caught in the transmit data path.
+            VP_MDET_TX_TDPU,
+            /// The function was caught in the transmit data path.
+            PF_MDET_TX_TDPU,
+            /// Who was caught in the transmit data path.
+            GL_MDET_TX_TDPU,
+            /// A virtual function was caught at its transmit descriptors.
+            VP_MDET_TX_TCLAN,
+            /// The function was caught at its transmit descriptors.
+            PF_MDET_TX_TCLAN,
+            /// Who was caught at transmit descriptors.
+            GL_MDET_TX_TCLAN,
+            /// The function was caught at its receive queues.
+            PF_MDET_RX,
+            /// A virtual function was caught at its receive queues.
+            VP_MDET_RX,
+            /// Who was caught at receive queues.
+            GL_MDET_RX,
+            /// A virtual function was caught at its doorbells.
+            VP_MDET_TX_PQM,
+            /// The function was caught at its doorbells.
+            PF_MDET_TX_PQM,
+            /// Who was caught at doorbells; software writes all ones to clear it.
+            GL_MDET_TX_PQM,
+            /// Enables the function's flow director.
+            PFQF_FD_ENA,
+            /// How many flow director filters the device has room for.
+            GLQF_FD_SIZE,
+            /// How many flow director filters the device holds.
+            GLQF_FD_CNT,
+            /// How many flow director filters the function may have.
+            PFQF_FD_SIZE,
+            /// How many flow director filters the function has.
+            PFQF_FD_CNT,
+            /// How many flow director filters a VSI may have.
+            VSIQF_FD_SIZE,
+            /// How many flow director filters a VSI has.
+            VSIQF_FD_CNT,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 19] = [Self::VP_MDET_TX_TDPU, Self::PF_MDET_TX_TDPU, Self::GL_MDET_TX_TDPU, Self::VP_MDET_TX_TCLAN, Self::PF_MDET_TX_TCLAN, Self::GL_MDET_TX_TCLAN, Self::PF_MDET_RX, Self::VP_MDET_RX, Self::GL_MDET_RX, Self::VP_MDET_TX_PQM, Self::PF_MDET_TX_PQM, Self::GL_MDET_TX_PQM, Self::PFQF_FD_ENA, Self::GLQF_FD_SIZE, Self::GLQF_FD_CNT, Self::PFQF_FD_SIZE, Self::PFQF_FD_CNT, Self::VSIQF_FD_SIZE, Self::VSIQF_FD_CNT];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10000000;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "Flow",
+            size: SIZE, spans: &[
+                Span { at: 0x40000, count: 256, stride: 0x4, what: What::Register(Register { name: "VP_MDET_TX_TDPU", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0x40800, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MDET_TX_TDPU", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0x49350, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_MDET_TX_TDPU", size: 4, reset: 0x0, rw: 0x0, rw1c: 0xffffffff, sticky: 0xffffffff }) },
+                Span { at: 0xfb800, count: 256, stride: 0x4, what: What::Register(Register { name: "VP_MDET_TX_TCLAN", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0xfc000, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MDET_TX_TCLAN", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0xfc068, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_MDET_TX_TCLAN", size: 4, reset: 0x0, rw: 0x0, rw1c: 0xffffffff, sticky: 0xffffffff }) },
+                Span { at: 0x294280, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MDET_RX", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0x294400, count: 256, stride: 0x4, what: What::Register(Register { name: "VP_MDET_RX", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0x294c00, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_MDET_RX", size: 4, reset: 0x0, rw: 0x0, rw1c: 0xffffffff, sticky: 0xffffffff }) },
+                Span { at: 0x2d2000, count: 256, stride: 0x4, what: What::Register(Register { name: "VP_MDET_TX_PQM", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0x2d2c80, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MDET_TX_PQM", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0x2d2e00, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_MDET_TX_PQM", size: 4, reset: 0x0, rw: 0x0, rw1c: 0xfffffff7, sticky: 0xfffffff7 }) },
+                Span { at: 0x43a000, count: 1, stride: 0x4, what: What::Register(Register { name: "PFQF_FD_ENA", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x460010, count: 1, stride: 0x4, what: What::Register(Register { name: "GLQF_FD_SIZE", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x460018, count: 1, stride: 0x4, what: What::Register(Register { name: "GLQF_FD_CNT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x460100, count: 1, stride: 0x4, what: What::Register(Register { name: "PFQF_FD_SIZE", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x460180, count: 1, stride: 0x4, what: What::Register(Register { name: "PFQF_FD_CNT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x462000, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIQF_FD_SIZE", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x464000, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIQF_FD_CNT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+
+    /// Control of a vector. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct DynamicControl(pub u32);
+    impl DynamicControl {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x0;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x46000001;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x8101fffe;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0x38fe0000;
+        /// Bits 0: the vector may fire; hardware clears it when it has (RW)
+        pub const fn INTENA(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_INTENA(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+            self
+        }
+        /// Bits 1: clear the pending bit (WO)
+        pub const fn CLEARPBA(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_CLEARPBA(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+            self
+        }
+        /// Bits 2: fire by software (WO)
+        pub const fn SWINT_TRIG(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_SWINT_TRIG(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+            self
+        }
+        /// Bits 4:3: which timer INTERVAL sets; 3 is none (WO)
+        pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 3) & 0x3) as u8 }
+        /// The word with bits 4:3 set.
+        pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x18) | (((value as u32) << 3) & 0x18);
+            self
+        }
+        /// Bits 16:5: new interval of that timer, in 2 µs (WO)
+        pub const fn INTERVAL(self) -> u16 { ((self.0 >> 5) & 0xfff) as u16 }
+        /// The word with bits 16:5 set.
+        pub const fn with_INTERVAL(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x1ffe0) | (((value as u32) << 5) & 0x1ffe0);
+            self
+        }
+        /// Bits 24: SW_ITR_INDX counts (WO)
+        pub const fn SW_ITR_INDX_ENA(self) -> bool { self.0 & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_SW_ITR_INDX_ENA(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000000) | (((value as u32) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 26:25: timer that throttles the interrupt by software; 3 is none (RW)
+        pub const fn SW_ITR_INDX(self) -> u8 { ((self.0 >> 25) & 0x3) as u8 }
+        /// The word with bits 26:25 set.
+        pub const fn with_SW_ITR_INDX(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x6000000) | (((value as u32) << 25) & 0x6000000);
+            self
+        }
+        /// Bits 30: write descriptors back when a timer runs out, without an interrupt (RW)
+        pub const fn WB_ON_ITR(self) -> bool { self.0 & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_WB_ON_ITR(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: this write leaves INTENA as it is (WO)
+        pub const fn INTENA_MSK(self) -> bool { self.0 & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_INTENA_MSK(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+            self
+        }
+    }
+
+    /// Interrupt throttling: the least time between two interrupts of a cause. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct ThrottlingTimer(pub u32);
+    impl ThrottlingTimer {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x0;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0xfff;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xfffff000;
+        /// Bits 11:0: interval in 2 µs; 0 does not throttle (RW)
+        pub const fn INTERVAL(self) -> u16 { (self.0 & 0xfff) as u16 }
+        /// The word with bits 11:0 set.
+        pub const fn with_INTERVAL(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xfff) | ((value as u32) & 0xfff);
+            self
+        }
+    }
+
+    /// Interrupt rate limit of a vector, over all its causes. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RateLimit(pub u32);
+    impl RateLimit {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x0;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x7f;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xffffff80;
+        /// Bits 5:0: least time between two interrupts, in 4 µs (RW)
+        pub const fn INTERVAL(self) -> u8 { (self.0 & 0x3f) as u8 }
+        /// The word with bits 5:0 set.
+        pub const fn with_INTERVAL(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3f) | ((value as u32) & 0x3f);
+            self
+        }
+        /// Bits 6: INTERVAL counts (RW)
+        pub const fn INTRL_ENA(self) -> bool { self.0 & 0x40 != 0 }
+        /// The word with bits 6 set.
+        pub const fn with_INTRL_ENA(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40) | (((value as u32) << 6) & 0x40);
+            self
+        }
+    }
+
+    /// Which vector a cause fires. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct CauseControl(pub u32);
+    impl CauseControl {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x80000000;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x40001fff;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0x3fffe000;
+        /// Bits 10:0: vector in the MSI-X table (RW)
+        pub const fn MSIX_INDX(self) -> u16 { (self.0 & 0x7ff) as u16 }
+        /// The word with bits 10:0 set.
+        pub const fn with_MSIX_INDX(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x7ff) | ((value as u32) & 0x7ff);
+            self
+        }
+        /// Bits 12:11: timer that throttles it; 3 is none (RW)
+        pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 11) & 0x3) as u8 }
+        /// The word with bits 12:11 set.
+        pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x1800) | (((value as u32) << 11) & 0x1800);
+            self
+        }
+        /// Bits 30: the cause is enabled (RW)
+        pub const fn CAUSE_ENA(self) -> bool { self.0 & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_CAUSE_ENA(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: the cause is there (RO)
+        pub const fn INTEVENT(self) -> bool { self.0 & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_INTEVENT(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+            self
+        }
+    }
+
+    /// Which vector a cause fires, in the MSI-X table or in interrupt message storage. (siov, no public specification)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct WideCauseControl(pub u32);
+    impl WideCauseControl {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x80000000;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x67ffffff;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0x18000000;
+        /// Bits 10:0: vector in the MSI-X table (RW)
+        pub const fn MSIX_INDX(self) -> u16 { (self.0 & 0x7ff) as u16 }
+        /// The word with bits 10:0 set.
+        pub const fn with_MSIX_INDX(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x7ff) | ((value as u32) & 0x7ff);
+            self
+        }
+        /// Bits 12:11: timer that throttles it; 3 is none (RW)
+        pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 11) & 0x3) as u8 }
+        /// The word with bits 12:11 set.
+        pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x1800) | (((value as u32) << 11) & 0x1800);
+            self
+        }
+        /// Bits 26:13: slot of interrupt message storage (RW)
+        pub const fn IMS_SLOT(self) -> u16 { ((self.0 >> 13) & 0x3fff) as u16 }
+        /// The word with bits 26:13 set.
+        pub const fn with_IMS_SLOT(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x7ffe000) | (((value as u32) << 13) & 0x7ffe000);
+            self
+        }
+        /// Bits 29: IMS_SLOT counts instead of MSIX_INDX (RW)
+        pub const fn IMS(self) -> bool { self.0 & 0x20000000 != 0 }
+        /// The word with bits 29 set.
+        pub const fn with_IMS(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+            self
+        }
+        /// Bits 30: the cause is enabled (RW)
+        pub const fn CAUSE_ENA(self) -> bool { self.0 & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_CAUSE_ENA(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: the cause is there (RO)
+        pub const fn INTEVENT(self) -> bool { self.0 & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_INTEVENT(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+            self
+        }
+    }
+
+    /// What a vector's page shows. (E810 ice_hw_autogen.h)
+    pub mod vector {
+        use super::*;
+
+        /// Control. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct DYN_CTL(pub u32);
+        impl DYN_CTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x46000001;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x8101fffe;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x38fe0000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x0;
+            /// Bits 0: the vector may fire; hardware clears it when it has (RW)
+            pub const fn INTENA(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_INTENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: clear the pending bit (WO)
+            pub const fn CLEARPBA(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_CLEARPBA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+            /// Bits 2: fire by software (WO)
+            pub const fn SWINT_TRIG(self) -> bool { self.0 & 0x4 != 0 }
+            /// The word with bits 2 set.
+            pub const fn with_SWINT_TRIG(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+                self
+            }
+            /// Bits 4:3: which timer INTERVAL sets; 3 is none (WO)
+            pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 3) & 0x3) as u8 }
+            /// The word with bits 4:3 set.
+            pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x18) | (((value as u32) << 3) & 0x18);
+                self
+            }
+            /// Bits 16:5: new interval of that timer, in 2 µs (WO)
+            pub const fn INTERVAL(self) -> u16 { ((self.0 >> 5) & 0xfff) as u16 }
+            /// The word with bits 16:5 set.
+            pub const fn with_INTERVAL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x1ffe0) | (((value as u32) << 5) & 0x1ffe0);
+                self
+            }
+            /// Bits 24: SW_ITR_INDX counts (WO)
+            pub const fn SW_ITR_INDX_ENA(self) -> bool { self.0 & 0x1000000 != 0 }
+            /// The word with bits 24 set.
+            pub const fn with_SW_ITR_INDX_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1000000) | (((value as u32) << 24) & 0x1000000);
+                self
+            }
+            /// Bits 26:25: timer that throttles the interrupt by software; 3 is none (RW)
+            pub const fn SW_ITR_INDX(self) -> u8 { ((self.0 >> 25) & 0x3) as u8 }
+            /// The word with bits 26:25 set.
+            pub const fn with_SW_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x6000000) | (((value as u32) << 25) & 0x6000000);
+                self
+            }
+            /// Bits 30: write descriptors back when a timer runs out, without an interrupt (RW)
+            pub const fn WB_ON_ITR(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_WB_ON_ITR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: this write leaves INTENA as it is (WO)
+            pub const fn INTENA_MSK(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_INTENA_MSK(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Timer 0. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ITR0(pub u32);
+        impl ITR0 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xfff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffff000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x4;
+            /// Bits 11:0: interval in 2 µs; 0 does not throttle (RW)
+            pub const fn INTERVAL(self) -> u16 { (self.0 & 0xfff) as u16 }
+            /// The word with bits 11:0 set.
+            pub const fn with_INTERVAL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0xfff) | ((value as u32) & 0xfff);
+                self
+            }
+        }
+
+        /// Timer 1. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ITR1(pub u32);
+        impl ITR1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xfff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffff000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x8;
+            /// Bits 11:0: interval in 2 µs; 0 does not throttle (RW)
+            pub const fn INTERVAL(self) -> u16 { (self.0 & 0xfff) as u16 }
+            /// The word with bits 11:0 set.
+            pub const fn with_INTERVAL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0xfff) | ((value as u32) & 0xfff);
+                self
+            }
+        }
+
+        /// Timer 2. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ITR2(pub u32);
+        impl ITR2 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xfff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffff000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xc;
+            /// Bits 11:0: interval in 2 µs; 0 does not throttle (RW)
+            pub const fn INTERVAL(self) -> u16 { (self.0 & 0xfff) as u16 }
+            /// The word with bits 11:0 set.
+            pub const fn with_INTERVAL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0xfff) | ((value as u32) & 0xfff);
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Control.
+            DYN_CTL,
+            /// Timer 0.
+            ITR0,
+            /// Timer 1.
+            ITR1,
+            /// Timer 2.
+            ITR2,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 4] = [Self::DYN_CTL, Self::ITR0, Self::ITR1, Self::ITR2];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "Vector",
+            size: SIZE, spans: &[
+                Span { at: 0x0, count: 1, stride: 0x4, what: What::Register(Register { name: "DYN_CTL", size: 4, reset: 0x0, rw: 0x46000001, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x4, count: 1, stride: 0x4, what: What::Register(Register { name: "ITR0", size: 4, reset: 0x0, rw: 0xfff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8, count: 1, stride: 0x4, what: What::Register(Register { name: "ITR1", size: 4, reset: 0x0, rw: 0xfff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0xc, count: 1, stride: 0x4, what: What::Register(Register { name: "ITR2", size: 4, reset: 0x0, rw: 0xfff, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+
+    /// A slot of interrupt message storage: where its message goes. (siov, no public specification)
+    pub mod ims_slot {
+        use super::*;
+
+        /// Where the message is written, low half; 4-byte aligned. (siov, no public specification)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ADDRESS_LO(pub u32);
+        impl ADDRESS_LO {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xfffffffc;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x0;
+            /// Bits 31:2: address bits 31:2 (RW)
+            pub const fn ADDR(self) -> u32 { (self.0 >> 2) & 0x3fffffff }
+            /// The word with bits 31:2 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = (self.0 & !0xfffffffc) | (((value) << 2) & 0xfffffffc);
+                self
+            }
+        }
+
+        /// Where the message is written, high half. (siov, no public specification)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ADDRESS_HI(pub u32);
+        impl ADDRESS_HI {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x4;
+            /// Bits 31:0: address bits 63:32 (RW)
+            pub const fn ADDR(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// What is written. (siov, no public specification)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct DATA(pub u32);
+        impl DATA {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x8;
+            /// Bits 31:0: message data (RW)
+            pub const fn DATA(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_DATA(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Mask and pending bit. (siov, no public specification)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct CONTROL(pub u32);
+        impl CONTROL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x1;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x2;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x1;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffc;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xc;
+            /// Bits 0: the message is held back and stays pending (RW)
+            pub const fn MASK(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_MASK(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: a message is held back (RO)
+            pub const fn PENDING(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_PENDING(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Where the message is written, low half; 4-byte aligned.
+            ADDRESS_LO,
+            /// Where the message is written, high half.
+            ADDRESS_HI,
+            /// What is written.
+            DATA,
+            /// Mask and pending bit.
+            CONTROL,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 4] = [Self::ADDRESS_LO, Self::ADDRESS_HI, Self::DATA, Self::CONTROL];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "ImsSlot",
+            size: SIZE, spans: &[
+                Span { at: 0x0, count: 1, stride: 0x4, what: What::Register(Register { name: "ADDRESS_LO", size: 4, reset: 0x0, rw: 0xfffffffc, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x4, count: 1, stride: 0x4, what: What::Register(Register { name: "ADDRESS_HI", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8, count: 1, stride: 0x4, what: What::Register(Register { name: "DATA", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0xc, count: 1, stride: 0x4, what: What::Register(Register { name: "CONTROL", size: 4, reset: 0x1, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+
+    /// Interrupt causes, vectors and interrupt message storage. (E810 ice_hw_autogen.h)
+    pub mod interrupts {
+        use super::*;
+
+        /// Interrupt cause of a transmit queue; IMS and IMS_SLOT are ours. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct QINT_TQCTL(pub u32);
+        impl QINT_TQCTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x80000000;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x67ffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x18000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x140000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 16384;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 10:0: vector in the MSI-X table (RW)
+            pub const fn MSIX_INDX(self) -> u16 { (self.0 & 0x7ff) as u16 }
+            /// The word with bits 10:0 set.
+            pub const fn with_MSIX_INDX(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value as u32) & 0x7ff);
+                self
+            }
+            /// Bits 12:11: timer that throttles it; 3 is none (RW)
+            pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 11) & 0x3) as u8 }
+            /// The word with bits 12:11 set.
+            pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1800) | (((value as u32) << 11) & 0x1800);
+                self
+            }
+            /// Bits 26:13: slot of interrupt message storage (RW)
+            pub const fn IMS_SLOT(self) -> u16 { ((self.0 >> 13) & 0x3fff) as u16 }
+            /// The word with bits 26:13 set.
+            pub const fn with_IMS_SLOT(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ffe000) | (((value as u32) << 13) & 0x7ffe000);
+                self
+            }
+            /// Bits 29: IMS_SLOT counts instead of MSIX_INDX (RW)
+            pub const fn IMS(self) -> bool { self.0 & 0x20000000 != 0 }
+            /// The word with bits 29 set.
+            pub const fn with_IMS(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+                self
+            }
+            /// Bits 30: the cause is enabled (RW)
+            pub const fn CAUSE_ENA(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CAUSE_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the cause is there (RO)
+            pub const fn INTEVENT(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_INTEVENT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Interrupt cause of a receive queue; IMS and IMS_SLOT are ours. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct QINT_RQCTL(pub u32);
+        impl QINT_RQCTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x80000000;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x67ffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x18000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x150000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 2048;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 10:0: vector in the MSI-X table (RW)
+            pub const fn MSIX_INDX(self) -> u16 { (self.0 & 0x7ff) as u16 }
+            /// The word with bits 10:0 set.
+            pub const fn with_MSIX_INDX(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value as u32) & 0x7ff);
+                self
+            }
+            /// Bits 12:11: timer that throttles it; 3 is none (RW)
+            pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 11) & 0x3) as u8 }
+            /// The word with bits 12:11 set.
+            pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1800) | (((value as u32) << 11) & 0x1800);
+                self
+            }
+            /// Bits 26:13: slot of interrupt message storage (RW)
+            pub const fn IMS_SLOT(self) -> u16 { ((self.0 >> 13) & 0x3fff) as u16 }
+            /// The word with bits 26:13 set.
+            pub const fn with_IMS_SLOT(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ffe000) | (((value as u32) << 13) & 0x7ffe000);
+                self
+            }
+            /// Bits 29: IMS_SLOT counts instead of MSIX_INDX (RW)
+            pub const fn IMS(self) -> bool { self.0 & 0x20000000 != 0 }
+            /// The word with bits 29 set.
+            pub const fn with_IMS(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+                self
+            }
+            /// Bits 30: the cause is enabled (RW)
+            pub const fn CAUSE_ENA(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CAUSE_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the cause is there (RO)
+            pub const fn INTEVENT(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_INTEVENT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Interrupt throttling: timer i of vector v is element i * 2048 + v. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLINT_ITR(pub u32);
+        impl GLINT_ITR {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xfff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffff000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x154000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 6144;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 11:0: interval in 2 µs; 0 does not throttle (RW)
+            pub const fn INTERVAL(self) -> u16 { (self.0 & 0xfff) as u16 }
+            /// The word with bits 11:0 set.
+            pub const fn with_INTERVAL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0xfff) | ((value as u32) & 0xfff);
+                self
+            }
+        }
+
+        /// Interrupt rate limit of a vector. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLINT_RATE(pub u32);
+        impl GLINT_RATE {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x7f;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffff80;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x15a000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 2048;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 5:0: least time between two interrupts, in 4 µs (RW)
+            pub const fn INTERVAL(self) -> u8 { (self.0 & 0x3f) as u8 }
+            /// The word with bits 5:0 set.
+            pub const fn with_INTERVAL(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3f) | ((value as u32) & 0x3f);
+                self
+            }
+            /// Bits 6: INTERVAL counts (RW)
+            pub const fn INTRL_ENA(self) -> bool { self.0 & 0x40 != 0 }
+            /// The word with bits 6 set.
+            pub const fn with_INTRL_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40) | (((value as u32) << 6) & 0x40);
+                self
+            }
+        }
+
+        /// Interrupt cause of a completion event queue of the protocol engine. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLINT_CEQCTL(pub u32);
+        impl GLINT_CEQCTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x80000000;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x40001fff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3fffe000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x15c000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 2048;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 10:0: vector in the MSI-X table (RW)
+            pub const fn MSIX_INDX(self) -> u16 { (self.0 & 0x7ff) as u16 }
+            /// The word with bits 10:0 set.
+            pub const fn with_MSIX_INDX(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value as u32) & 0x7ff);
+                self
+            }
+            /// Bits 12:11: timer that throttles it; 3 is none (RW)
+            pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 11) & 0x3) as u8 }
+            /// The word with bits 12:11 set.
+            pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1800) | (((value as u32) << 11) & 0x1800);
+                self
+            }
+            /// Bits 30: the cause is enabled (RW)
+            pub const fn CAUSE_ENA(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CAUSE_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the cause is there (RO)
+            pub const fn INTEVENT(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_INTEVENT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Control of a vector. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLINT_DYN_CTL(pub u32);
+        impl GLINT_DYN_CTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x46000001;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x8101fffe;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x38fe0000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x160000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 2048;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 0: the vector may fire; hardware clears it when it has (RW)
+            pub const fn INTENA(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_INTENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: clear the pending bit (WO)
+            pub const fn CLEARPBA(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_CLEARPBA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+            /// Bits 2: fire by software (WO)
+            pub const fn SWINT_TRIG(self) -> bool { self.0 & 0x4 != 0 }
+            /// The word with bits 2 set.
+            pub const fn with_SWINT_TRIG(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+                self
+            }
+            /// Bits 4:3: which timer INTERVAL sets; 3 is none (WO)
+            pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 3) & 0x3) as u8 }
+            /// The word with bits 4:3 set.
+            pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x18) | (((value as u32) << 3) & 0x18);
+                self
+            }
+            /// Bits 16:5: new interval of that timer, in 2 µs (WO)
+            pub const fn INTERVAL(self) -> u16 { ((self.0 >> 5) & 0xfff) as u16 }
+            /// The word with bits 16:5 set.
+            pub const fn with_INTERVAL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x1ffe0) | (((value as u32) << 5) & 0x1ffe0);
+                self
+            }
+            /// Bits 24: SW_ITR_INDX counts (WO)
+            pub const fn SW_ITR_INDX_ENA(self) -> bool { self.0 & 0x1000000 != 0 }
+            /// The word with bits 24 set.
+            pub const fn with_SW_ITR_INDX_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1000000) | (((value as u32) << 24) & 0x1000000);
+                self
+            }
+            /// Bits 26:25: timer that throttles the interrupt by software; 3 is none (RW)
+            pub const fn SW_ITR_INDX(self) -> u8 { ((self.0 >> 25) & 0x3) as u8 }
+            /// The word with bits 26:25 set.
+            pub const fn with_SW_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x6000000) | (((value as u32) << 25) & 0x6000000);
+                self
+            }
+            /// Bits 30: write descriptors back when a timer runs out, without an interrupt (RW)
+            pub const fn WB_ON_ITR(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_WB_ON_ITR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: this write leaves INTENA as it is (WO)
+            pub const fn INTENA_MSK(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_INTENA_MSK(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Which function a vector belongs to. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLINT_VECT2FUNC(pub u32);
+        impl GLINT_VECT2FUNC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x170ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffe8f00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x162000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 2048;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 7:0: virtual function, without IS_PF (RW)
+            pub const fn VF_NUM(self) -> u8 { (self.0 & 0xff) as u8 }
+            /// The word with bits 7:0 set.
+            pub const fn with_VF_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xff) | ((value as u32) & 0xff);
+                self
+            }
+            /// Bits 14:12: physical function (RW)
+            pub const fn PF_NUM(self) -> u8 { ((self.0 >> 12) & 0x7) as u8 }
+            /// The word with bits 14:12 set.
+            pub const fn with_PF_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7000) | (((value as u32) << 12) & 0x7000);
+                self
+            }
+            /// Bits 16: it is the physical function's own (RW)
+            pub const fn IS_PF(self) -> bool { self.0 & 0x10000 != 0 }
+            /// The word with bits 16 set.
+            pub const fn with_IS_PF(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000) | (((value as u32) << 16) & 0x10000);
+                self
+            }
+        }
+
+        /// Interrupt cause of a VSI's mailbox; IMS and IMS_SLOT are ours. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VPINT_MBX_CTL(pub u32);
+        impl VPINT_MBX_CTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x80000000;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x67ffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x18000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x16a000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 10:0: vector in the MSI-X table (RW)
+            pub const fn MSIX_INDX(self) -> u16 { (self.0 & 0x7ff) as u16 }
+            /// The word with bits 10:0 set.
+            pub const fn with_MSIX_INDX(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value as u32) & 0x7ff);
+                self
+            }
+            /// Bits 12:11: timer that throttles it; 3 is none (RW)
+            pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 11) & 0x3) as u8 }
+            /// The word with bits 12:11 set.
+            pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1800) | (((value as u32) << 11) & 0x1800);
+                self
+            }
+            /// Bits 26:13: slot of interrupt message storage (RW)
+            pub const fn IMS_SLOT(self) -> u16 { ((self.0 >> 13) & 0x3fff) as u16 }
+            /// The word with bits 26:13 set.
+            pub const fn with_IMS_SLOT(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ffe000) | (((value as u32) << 13) & 0x7ffe000);
+                self
+            }
+            /// Bits 29: IMS_SLOT counts instead of MSIX_INDX (RW)
+            pub const fn IMS(self) -> bool { self.0 & 0x20000000 != 0 }
+            /// The word with bits 29 set.
+            pub const fn with_IMS(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+                self
+            }
+            /// Bits 30: the cause is enabled (RW)
+            pub const fn CAUSE_ENA(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CAUSE_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the cause is there (RO)
+            pub const fn INTEVENT(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_INTEVENT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Interrupt cause of the function's mailbox. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFINT_MBX_CTL(pub u32);
+        impl PFINT_MBX_CTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x80000000;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x40001fff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3fffe000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x16b280;
+            /// Bits 10:0: vector in the MSI-X table (RW)
+            pub const fn MSIX_INDX(self) -> u16 { (self.0 & 0x7ff) as u16 }
+            /// The word with bits 10:0 set.
+            pub const fn with_MSIX_INDX(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value as u32) & 0x7ff);
+                self
+            }
+            /// Bits 12:11: timer that throttles it; 3 is none (RW)
+            pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 11) & 0x3) as u8 }
+            /// The word with bits 12:11 set.
+            pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1800) | (((value as u32) << 11) & 0x1800);
+                self
+            }
+            /// Bits 30: the cause is enabled (RW)
+            pub const fn CAUSE_ENA(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CAUSE_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the cause is there (RO)
+            pub const fn INTEVENT(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_INTEVENT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Interrupt cause of the function's sideband queue. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFINT_SB_CTL(pub u32);
+        impl PFINT_SB_CTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x80000000;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x40001fff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3fffe000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x16b600;
+            /// Bits 10:0: vector in the MSI-X table (RW)
+            pub const fn MSIX_INDX(self) -> u16 { (self.0 & 0x7ff) as u16 }
+            /// The word with bits 10:0 set.
+            pub const fn with_MSIX_INDX(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value as u32) & 0x7ff);
+                self
+            }
+            /// Bits 12:11: timer that throttles it; 3 is none (RW)
+            pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 11) & 0x3) as u8 }
+            /// The word with bits 12:11 set.
+            pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1800) | (((value as u32) << 11) & 0x1800);
+                self
+            }
+            /// Bits 30: the cause is enabled (RW)
+            pub const fn CAUSE_ENA(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CAUSE_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the cause is there (RO)
+            pub const fn INTEVENT(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_INTEVENT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Interrupt cause of the function's admin queue. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFINT_FW_CTL(pub u32);
+        impl PFINT_FW_CTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x80000000;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x40001fff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3fffe000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x16c800;
+            /// Bits 10:0: vector in the MSI-X table (RW)
+            pub const fn MSIX_INDX(self) -> u16 { (self.0 & 0x7ff) as u16 }
+            /// The word with bits 10:0 set.
+            pub const fn with_MSIX_INDX(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value as u32) & 0x7ff);
+                self
+            }
+            /// Bits 12:11: timer that throttles it; 3 is none (RW)
+            pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 11) & 0x3) as u8 }
+            /// The word with bits 12:11 set.
+            pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1800) | (((value as u32) << 11) & 0x1800);
+                self
+            }
+            /// Bits 30: the cause is enabled (RW)
+            pub const fn CAUSE_ENA(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CAUSE_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the cause is there (RO)
+            pub const fn INTEVENT(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_INTEVENT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Which other causes fire; the bits are those of PFINT_OICR. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFINT_OICR_ENA(pub u32);
+        impl PFINT_OICR_ENA {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xfffffffe;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x1;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x16c900;
+            /// Bits 31:1: one bit for each cause (RW)
+            pub const fn INT_ENA(self) -> u32 { (self.0 >> 1) & 0x7fffffff }
+            /// The word with bits 31:1 set.
+            pub const fn with_INT_ENA(mut self, value: u32) -> Self {
+                self.0 = (self.0 & !0xfffffffe) | (((value) << 1) & 0xfffffffe);
+                self
+            }
+        }
+
+        /// Other interrupt causes: reading clears them, writing 1 sets them. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFINT_OICR(pub u32);
+        impl PFINT_OICR {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xff79f803;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x8607fc;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x16ca00;
+            /// Bits 0: some enabled cause is there (RO)
+            pub const fn INTEVENT(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_INTEVENT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: a queue (RO)
+            pub const fn QUEUE(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_QUEUE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+            /// Bits 11: a timestamp of a sent packet (RO)
+            pub const fn TSYN_TX(self) -> bool { self.0 & 0x800 != 0 }
+            /// The word with bits 11 set.
+            pub const fn with_TSYN_TX(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x800) | (((value as u32) << 11) & 0x800);
+                self
+            }
+            /// Bits 12: a time event (RO)
+            pub const fn TSYN_EVNT(self) -> bool { self.0 & 0x1000 != 0 }
+            /// The word with bits 12 set.
+            pub const fn with_TSYN_EVNT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1000) | (((value as u32) << 12) & 0x1000);
+                self
+            }
+            /// Bits 13: a time was reached (RO)
+            pub const fn TSYN_TGT(self) -> bool { self.0 & 0x2000 != 0 }
+            /// The word with bits 13 set.
+            pub const fn with_TSYN_TGT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2000) | (((value as u32) << 13) & 0x2000);
+                self
+            }
+            /// Bits 14: the switch processor is ready (RO)
+            pub const fn HLP_RDY(self) -> bool { self.0 & 0x4000 != 0 }
+            /// The word with bits 14 set.
+            pub const fn with_HLP_RDY(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4000) | (((value as u32) << 14) & 0x4000);
+                self
+            }
+            /// Bits 15: the crypto processor is ready (RO)
+            pub const fn CPM_RDY(self) -> bool { self.0 & 0x8000 != 0 }
+            /// The word with bits 15 set.
+            pub const fn with_CPM_RDY(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x8000) | (((value as u32) << 15) & 0x8000);
+                self
+            }
+            /// Bits 16: a memory error (RO)
+            pub const fn ECC_ERR(self) -> bool { self.0 & 0x10000 != 0 }
+            /// The word with bits 16 set.
+            pub const fn with_ECC_ERR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000) | (((value as u32) << 16) & 0x10000);
+                self
+            }
+            /// Bits 19: a malicious driver was detected (RO)
+            pub const fn MAL_DETECT(self) -> bool { self.0 & 0x80000 != 0 }
+            /// The word with bits 19 set.
+            pub const fn with_MAL_DETECT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000) | (((value as u32) << 19) & 0x80000);
+                self
+            }
+            /// Bits 20: a reset of the device is coming (RO)
+            pub const fn GRST(self) -> bool { self.0 & 0x100000 != 0 }
+            /// The word with bits 20 set.
+            pub const fn with_GRST(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x100000) | (((value as u32) << 20) & 0x100000);
+                self
+            }
+            /// Bits 21: an error on PCI Express (RO)
+            pub const fn PCI_EXCEPTION(self) -> bool { self.0 & 0x200000 != 0 }
+            /// The word with bits 21 set.
+            pub const fn with_PCI_EXCEPTION(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x200000) | (((value as u32) << 21) & 0x200000);
+                self
+            }
+            /// Bits 22: a pin (RO)
+            pub const fn GPIO(self) -> bool { self.0 & 0x400000 != 0 }
+            /// The word with bits 22 set.
+            pub const fn with_GPIO(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x400000) | (((value as u32) << 22) & 0x400000);
+                self
+            }
+            /// Bits 24: a storm of broadcasts (RO)
+            pub const fn STORM_DETECT(self) -> bool { self.0 & 0x1000000 != 0 }
+            /// The word with bits 24 set.
+            pub const fn with_STORM_DETECT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1000000) | (((value as u32) << 24) & 0x1000000);
+                self
+            }
+            /// Bits 25: the link went up or down (RO)
+            pub const fn LINK_STAT_CHANGE(self) -> bool { self.0 & 0x2000000 != 0 }
+            /// The word with bits 25 set.
+            pub const fn with_LINK_STAT_CHANGE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2000000) | (((value as u32) << 25) & 0x2000000);
+                self
+            }
+            /// Bits 26: an error of the protocol engine's memory (RO)
+            pub const fn HMC_ERR(self) -> bool { self.0 & 0x4000000 != 0 }
+            /// The word with bits 26 set.
+            pub const fn with_HMC_ERR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4000000) | (((value as u32) << 26) & 0x4000000);
+                self
+            }
+            /// Bits 27: the protocol engine's push (RO)
+            pub const fn PE_PUSH(self) -> bool { self.0 & 0x8000000 != 0 }
+            /// The word with bits 27 set.
+            pub const fn with_PE_PUSH(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x8000000) | (((value as u32) << 27) & 0x8000000);
+                self
+            }
+            /// Bits 28: a critical error of the protocol engine (RO)
+            pub const fn PE_CRITERR(self) -> bool { self.0 & 0x10000000 != 0 }
+            /// The word with bits 28 set.
+            pub const fn with_PE_CRITERR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+                self
+            }
+            /// Bits 29: a virtual function had a function-level reset (RO)
+            pub const fn VFLR(self) -> bool { self.0 & 0x20000000 != 0 }
+            /// The word with bits 29 set.
+            pub const fn with_VFLR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+                self
+            }
+            /// Bits 30: hardware is done with a reset (RO)
+            pub const fn XLR_HW_DONE(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_XLR_HW_DONE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: by software (RO)
+            pub const fn SWINT(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_SWINT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Interrupt cause of PFINT_OICR. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFINT_OICR_CTL(pub u32);
+        impl PFINT_OICR_CTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x80000000;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x40001fff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3fffe000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x16ca80;
+            /// Bits 10:0: vector in the MSI-X table (RW)
+            pub const fn MSIX_INDX(self) -> u16 { (self.0 & 0x7ff) as u16 }
+            /// The word with bits 10:0 set.
+            pub const fn with_MSIX_INDX(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value as u32) & 0x7ff);
+                self
+            }
+            /// Bits 12:11: timer that throttles it; 3 is none (RW)
+            pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 11) & 0x3) as u8 }
+            /// The word with bits 12:11 set.
+            pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1800) | (((value as u32) << 11) & 0x1800);
+                self
+            }
+            /// Bits 30: the cause is enabled (RW)
+            pub const fn CAUSE_ENA(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CAUSE_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the cause is there (RO)
+            pub const fn INTEVENT(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_INTEVENT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Interrupts of the whole device. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLINT_CTL(pub u32);
+        impl GLINT_CTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x42220000;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffff0001;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x16cc54;
+            /// Bits 0: INTENA stays when a vector fires (RW)
+            pub const fn DIS_AUTOMASK(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_DIS_AUTOMASK(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 19:16: unit of timers at 200 Gbit/s, in µs (RW)
+            pub const fn ITR_GRAN_200(self) -> u8 { ((self.0 >> 16) & 0xf) as u8 }
+            /// The word with bits 19:16 set.
+            pub const fn with_ITR_GRAN_200(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf0000) | (((value as u32) << 16) & 0xf0000);
+                self
+            }
+            /// Bits 23:20: unit of timers at 100 Gbit/s, in µs (RW)
+            pub const fn ITR_GRAN_100(self) -> u8 { ((self.0 >> 20) & 0xf) as u8 }
+            /// The word with bits 23:20 set.
+            pub const fn with_ITR_GRAN_100(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf00000) | (((value as u32) << 20) & 0xf00000);
+                self
+            }
+            /// Bits 27:24: unit of timers at 50 Gbit/s, in µs (RW)
+            pub const fn ITR_GRAN_50(self) -> u8 { ((self.0 >> 24) & 0xf) as u8 }
+            /// The word with bits 27:24 set.
+            pub const fn with_ITR_GRAN_50(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf000000) | (((value as u32) << 24) & 0xf000000);
+                self
+            }
+            /// Bits 31:28: unit of timers at 25 Gbit/s, in µs (RW)
+            pub const fn ITR_GRAN_25(self) -> u8 { ((self.0 >> 28) & 0xf) as u8 }
+            /// The word with bits 31:28 set.
+            pub const fn with_ITR_GRAN_25(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf0000000) | (((value as u32) << 28) & 0xf0000000);
+                self
+            }
+        }
+
+        /// The function's vectors. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFINT_ALLOC(pub u32);
+        impl PFINT_ALLOC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x807ff000;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x807ff7ff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x7f800800;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x1d2600;
+            /// Bits 10:0: first vector (RO)
+            pub const fn FIRST(self) -> u16 { (self.0 & 0x7ff) as u16 }
+            /// The word with bits 10:0 set.
+            pub const fn with_FIRST(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value as u32) & 0x7ff);
+                self
+            }
+            /// Bits 22:12: last vector (RO)
+            pub const fn LAST(self) -> u16 { ((self.0 >> 12) & 0x7ff) as u16 }
+            /// The word with bits 22:12 set.
+            pub const fn with_LAST(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff000) | (((value as u32) << 12) & 0x7ff000);
+                self
+            }
+            /// Bits 31: the numbers count (RO)
+            pub const fn VALID(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Interrupt rate limit of a slot's vector. (siov, no public specification)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct IMS_RATE(pub u32);
+        impl IMS_RATE {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x7f;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffff80;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xc100000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 16384;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 5:0: least time between two interrupts, in 4 µs (RW)
+            pub const fn INTERVAL(self) -> u8 { (self.0 & 0x3f) as u8 }
+            /// The word with bits 5:0 set.
+            pub const fn with_INTERVAL(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3f) | ((value as u32) & 0x3f);
+                self
+            }
+            /// Bits 6: INTERVAL counts (RW)
+            pub const fn INTRL_ENA(self) -> bool { self.0 & 0x40 != 0 }
+            /// The word with bits 6 set.
+            pub const fn with_INTRL_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40) | (((value as u32) << 6) & 0x40);
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Interrupt cause of a transmit queue; IMS and IMS_SLOT are ours.
+            QINT_TQCTL,
+            /// Interrupt cause of a receive queue; IMS and IMS_SLOT are ours.
+            QINT_RQCTL,
+            /// Interrupt throttling: timer i of vector v is element i * 2048 + v.
+            GLINT_ITR,
+            /// Interrupt rate limit of a vector.
+            GLINT_RATE,
+            /// Interrupt cause of a completion event queue of the protocol engine.
+            GLINT_CEQCTL,
+            /// Control of a vector.
+            GLINT_DYN_CTL,
+            /// Which function a vector belongs to.
+            GLINT_VECT2FUNC,
+            /// Interrupt cause of a VSI's mailbox; IMS and IMS_SLOT are ours.
+            VPINT_MBX_CTL,
+            /// Interrupt cause of the function's mailbox.
+            PFINT_MBX_CTL,
+            /// Interrupt cause of the function's sideband queue.
+            PFINT_SB_CTL,
+            /// Interrupt cause of the function's admin queue.
+            PFINT_FW_CTL,
+            /// Which other causes fire; the bits are those of PFINT_OICR.
+            PFINT_OICR_ENA,
+            /// Other interrupt causes: reading clears them, writing 1 sets them.
+            PFINT_OICR,
+            /// Interrupt cause of PFINT_OICR.
+            PFINT_OICR_CTL,
+            /// Interrupts of the whole device.
+            GLINT_CTL,
+            /// The function's vectors.
+            PFINT_ALLOC,
+            /// Control.
+            IMS_INT_DYN_CTL,
+            /// Timer 0.
+            IMS_INT_ITR0,
+            /// Timer 1.
+            IMS_INT_ITR1,
+            /// Timer 2.
+            IMS_INT_ITR2,
+            /// Where the message is written, low half; 4-byte aligned.
+            IMS_ADDRESS_LO,
+            /// Where the message is written, high half.
+            IMS_ADDRESS_HI,
+            /// What is written.
+            IMS_DATA,
+            /// Mask and pending bit.
+            IMS_CONTROL,
+            /// Interrupt rate limit of a slot's vector.
+            IMS_RATE,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 25] = [Self::QINT_TQCTL, Self::QINT_RQCTL, Self::GLINT_ITR, Self::GLINT_RATE, Self::GLINT_CEQCTL, Self::GLINT_DYN_CTL, Self::GLINT_VECT2FUNC, Self::VPINT_MBX_CTL, Self::PFINT_MBX_CTL, Self::PFINT_SB_CTL, Self::PFINT_FW_CTL, Self::PFINT_OICR_ENA, Self::PFINT_OICR, Self::PFINT_OICR_CTL, Self::GLINT_CTL, Self::PFINT_ALLOC, Self::IMS_INT_DYN_CTL, Self::IMS_INT_ITR0, Self::IMS_INT_ITR1, Self::IMS_INT_ITR2, Self::IMS_ADDRESS_LO, Self::IMS_ADDRESS_HI, Self::IMS_DATA, Self::IMS_CONTROL, Self::IMS_RATE];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10000000;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "Interrupts",
+            size: SIZE, spans: &[
+                Span { at: 0x140000, count: 16384, stride: 0x4, what: What::Register(Register { name: "QINT_TQCTL", size: 4, reset: 0x0, rw: 0x67ffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x150000, count: 2048, stride: 0x4, what: What::Register(Register { name: "QINT_RQCTL", size: 4, reset: 0x0, rw: 0x67ffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x154000, count: 6144, stride: 0x4, what: What::Register(Register { name: "GLINT_ITR", size: 4, reset: 0x0, rw: 0xfff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x15a000, count: 2048, stride: 0x4, what: What::Register(Register { name: "GLINT_RATE", size: 4, reset: 0x0, rw: 0x7f, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x15c000, count: 2048, stride: 0x4, what: What::Register(Register { name: "GLINT_CEQCTL", size: 4, reset: 0x0, rw: 0x40001fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x160000, count: 2048, stride: 0x4, what: What::Register(Register { name: "GLINT_DYN_CTL", size: 4, reset: 0x0, rw: 0x46000001, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x162000, count: 2048, stride: 0x4, what: What::Register(Register { name: "GLINT_VECT2FUNC", size: 4, reset: 0x0, rw: 0x170ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16a000, count: 768, stride: 0x4, what: What::Register(Register { name: "VPINT_MBX_CTL", size: 4, reset: 0x0, rw: 0x67ffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16b280, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_MBX_CTL", size: 4, reset: 0x0, rw: 0x40001fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16b600, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_SB_CTL", size: 4, reset: 0x0, rw: 0x40001fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16c800, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_FW_CTL", size: 4, reset: 0x0, rw: 0x40001fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16c900, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_OICR_ENA", size: 4, reset: 0x0, rw: 0xfffffffe, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16ca00, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_OICR", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16ca80, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_OICR_CTL", size: 4, reset: 0x0, rw: 0x40001fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16cc54, count: 1, stride: 0x4, what: What::Register(Register { name: "GLINT_CTL", size: 4, reset: 0x42220000, rw: 0xffff0001, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x1d2600, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_ALLOC", size: 4, reset: 0x807ff000, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8000000, count: 16384, stride: 0x1000, what: What::Block("IMS_INT", &crate::e810::vector::BLOCK) },
+                Span { at: 0xc000000, count: 16384, stride: 0x10, what: What::Block("IMS", &crate::e810::ims_slot::BLOCK) },
+                Span { at: 0xc100000, count: 16384, stride: 0x4, what: What::Register(Register { name: "IMS_RATE", size: 4, reset: 0x0, rw: 0x7f, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+
+    /// Where a control queue's descriptors are, low half. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct QueueBaseLow(pub u32);
+    impl QueueBaseLow {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x0;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0xffffffc0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0x3f;
+        /// Bits 31:6: address bits 31:6 (RW)
+        pub const fn ADDR(self) -> u32 { (self.0 >> 6) & 0x3ffffff }
+        /// The word with bits 31:6 set.
+        pub const fn with_ADDR(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffc0) | (((value) << 6) & 0xffffffc0);
+            self
+        }
+    }
+
+    /// Where a control queue's descriptors are, high half. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct QueueBaseHigh(pub u32);
+    impl QueueBaseHigh {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x0;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0xffffffff;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0x0;
+        /// Bits 31:0: address bits 63:32 (RW)
+        pub const fn ADDR(self) -> u32 { self.0 }
+        /// The word with bits 31:0 set.
+        pub const fn with_ADDR(mut self, value: u32) -> Self {
+            self.0 = value;
+            self
+        }
+    }
+
+    /// How many descriptors a control queue has, and its state. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct QueueLength(pub u32);
+    impl QueueLength {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x0;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0xf00003ff;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xffffc00;
+        /// Bits 9:0: descriptors (RW)
+        pub const fn LEN(self) -> u16 { (self.0 & 0x3ff) as u16 }
+        /// The word with bits 9:0 set.
+        pub const fn with_LEN(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+            self
+        }
+        /// Bits 28: an error of a virtual function; software clears it (RW)
+        pub const fn VFE(self) -> bool { self.0 & 0x10000000 != 0 }
+        /// The word with bits 28 set.
+        pub const fn with_VFE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+            self
+        }
+        /// Bits 29: a message found no free descriptor; software clears it (RW)
+        pub const fn OVFL(self) -> bool { self.0 & 0x20000000 != 0 }
+        /// The word with bits 29 set.
+        pub const fn with_OVFL(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+            self
+        }
+        /// Bits 30: a critical error; software clears it (RW)
+        pub const fn CRIT(self) -> bool { self.0 & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_CRIT(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: the queue is enabled (RW)
+        pub const fn ENABLE(self) -> bool { self.0 & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_ENABLE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+            self
+        }
+    }
+
+    /// What a control queue's consumer takes next; hardware moves it, software clears it. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct QueueHead(pub u32);
+    impl QueueHead {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x0;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x3ff;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xfffffc00;
+        /// Bits 9:0: index of a descriptor (RW)
+        pub const fn HEAD(self) -> u16 { (self.0 & 0x3ff) as u16 }
+        /// The word with bits 9:0 set.
+        pub const fn with_HEAD(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+            self
+        }
+    }
+
+    /// What a control queue's software fills next; a write starts the queue. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct QueueTail(pub u32);
+    impl QueueTail {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x0;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x3ff;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xfffffc00;
+        /// Bits 9:0: index of a descriptor (RW)
+        pub const fn TAIL(self) -> u16 { (self.0 & 0x3ff) as u16 }
+        /// The word with bits 9:0 set.
+        pub const fn with_TAIL(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+            self
+        }
+    }
+
+    /// A VSI's side of the mailbox: the first bytes of its page. (E810 ice_hw_autogen.h)
+    pub mod vsi_mailbox {
+        use super::*;
+
+        /// Transmit queue: base, low half. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ATQBAL(pub u32);
+        impl ATQBAL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffc0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3f;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x0;
+            /// Bits 31:6: address bits 31:6 (RW)
+            pub const fn ADDR(self) -> u32 { (self.0 >> 6) & 0x3ffffff }
+            /// The word with bits 31:6 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = (self.0 & !0xffffffc0) | (((value) << 6) & 0xffffffc0);
+                self
+            }
+        }
+
+        /// Transmit queue: base, high half. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ATQBAH(pub u32);
+        impl ATQBAH {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x4;
+            /// Bits 31:0: address bits 63:32 (RW)
+            pub const fn ADDR(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Transmit queue: length; a function's reset clears it. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ATQLEN(pub u32);
+        impl ATQLEN {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xf00003ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x8;
+            /// Bits 9:0: descriptors (RW)
+            pub const fn LEN(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_LEN(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+            /// Bits 28: an error of a virtual function; software clears it (RW)
+            pub const fn VFE(self) -> bool { self.0 & 0x10000000 != 0 }
+            /// The word with bits 28 set.
+            pub const fn with_VFE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+                self
+            }
+            /// Bits 29: a message found no free descriptor; software clears it (RW)
+            pub const fn OVFL(self) -> bool { self.0 & 0x20000000 != 0 }
+            /// The word with bits 29 set.
+            pub const fn with_OVFL(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+                self
+            }
+            /// Bits 30: a critical error; software clears it (RW)
+            pub const fn CRIT(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CRIT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the queue is enabled (RW)
+            pub const fn ENABLE(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_ENABLE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Transmit queue: head. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ATQH(pub u32);
+        impl ATQH {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xc;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn HEAD(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_HEAD(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Transmit queue: tail. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ATQT(pub u32);
+        impl ATQT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x10;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Receive queue: base, low half. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ARQBAL(pub u32);
+        impl ARQBAL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffc0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3f;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x14;
+            /// Bits 31:6: address bits 31:6 (RW)
+            pub const fn ADDR(self) -> u32 { (self.0 >> 6) & 0x3ffffff }
+            /// The word with bits 31:6 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = (self.0 & !0xffffffc0) | (((value) << 6) & 0xffffffc0);
+                self
+            }
+        }
+
+        /// Receive queue: base, high half. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ARQBAH(pub u32);
+        impl ARQBAH {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x18;
+            /// Bits 31:0: address bits 63:32 (RW)
+            pub const fn ADDR(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Receive queue: length; a function's reset clears it. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ARQLEN(pub u32);
+        impl ARQLEN {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xf00003ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x1c;
+            /// Bits 9:0: descriptors (RW)
+            pub const fn LEN(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_LEN(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+            /// Bits 28: an error of a virtual function; software clears it (RW)
+            pub const fn VFE(self) -> bool { self.0 & 0x10000000 != 0 }
+            /// The word with bits 28 set.
+            pub const fn with_VFE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+                self
+            }
+            /// Bits 29: a message found no free descriptor; software clears it (RW)
+            pub const fn OVFL(self) -> bool { self.0 & 0x20000000 != 0 }
+            /// The word with bits 29 set.
+            pub const fn with_OVFL(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+                self
+            }
+            /// Bits 30: a critical error; software clears it (RW)
+            pub const fn CRIT(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CRIT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the queue is enabled (RW)
+            pub const fn ENABLE(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_ENABLE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Receive queue: head. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ARQH(pub u32);
+        impl ARQH {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x20;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn HEAD(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_HEAD(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Receive queue: tail. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ARQT(pub u32);
+        impl ARQT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x24;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Transmit queue: base, low half.
+            ATQBAL,
+            /// Transmit queue: base, high half.
+            ATQBAH,
+            /// Transmit queue: length; a function's reset clears it.
+            ATQLEN,
+            /// Transmit queue: head.
+            ATQH,
+            /// Transmit queue: tail.
+            ATQT,
+            /// Receive queue: base, low half.
+            ARQBAL,
+            /// Receive queue: base, high half.
+            ARQBAH,
+            /// Receive queue: length; a function's reset clears it.
+            ARQLEN,
+            /// Receive queue: head.
+            ARQH,
+            /// Receive queue: tail.
+            ARQT,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 10] = [Self::ATQBAL, Self::ATQBAH, Self::ATQLEN, Self::ATQH, Self::ATQT, Self::ARQBAL, Self::ARQBAH, Self::ARQLEN, Self::ARQH, Self::ARQT];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x28;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "VsiMailbox",
+            size: SIZE, spans: &[
+                Span { at: 0x0, count: 1, stride: 0x4, what: What::Register(Register { name: "ATQBAL", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x4, count: 1, stride: 0x4, what: What::Register(Register { name: "ATQBAH", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8, count: 1, stride: 0x4, what: What::Register(Register { name: "ATQLEN", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0xc, count: 1, stride: 0x4, what: What::Register(Register { name: "ATQH", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x10, count: 1, stride: 0x4, what: What::Register(Register { name: "ATQT", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x14, count: 1, stride: 0x4, what: What::Register(Register { name: "ARQBAL", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x18, count: 1, stride: 0x4, what: What::Register(Register { name: "ARQBAH", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x1c, count: 1, stride: 0x4, what: What::Register(Register { name: "ARQLEN", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x20, count: 1, stride: 0x4, what: What::Register(Register { name: "ARQH", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x24, count: 1, stride: 0x4, what: What::Register(Register { name: "ARQT", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+
+    /// Control queues, receive queues and transmit queues. (E810 ice_hw_autogen.h)
+    pub mod queues {
+        use super::*;
+
+        /// Admin transmit queue (driver to firmware): base, low half. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_FW_ATQBAL(pub u32);
+        impl PF_FW_ATQBAL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffc0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3f;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x80000;
+            /// Bits 31:6: address bits 31:6 (RW)
+            pub const fn ADDR(self) -> u32 { (self.0 >> 6) & 0x3ffffff }
+            /// The word with bits 31:6 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = (self.0 & !0xffffffc0) | (((value) << 6) & 0xffffffc0);
+                self
+            }
+        }
+
+        /// Admin receive queue (firmware to driver): base, low half. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_FW_ARQBAL(pub u32);
+        impl PF_FW_ARQBAL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffc0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3f;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x80080;
+            /// Bits 31:6: address bits 31:6 (RW)
+            pub const fn ADDR(self) -> u32 { (self.0 >> 6) & 0x3ffffff }
+            /// The word with bits 31:6 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = (self.0 & !0xffffffc0) | (((value) << 6) & 0xffffffc0);
+                self
+            }
+        }
+
+        /// Admin transmit queue: base, high half. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_FW_ATQBAH(pub u32);
+        impl PF_FW_ATQBAH {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x80100;
+            /// Bits 31:0: address bits 63:32 (RW)
+            pub const fn ADDR(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Admin receive queue: base, high half. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_FW_ARQBAH(pub u32);
+        impl PF_FW_ARQBAH {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x80180;
+            /// Bits 31:0: address bits 63:32 (RW)
+            pub const fn ADDR(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Admin transmit queue: length. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_FW_ATQLEN(pub u32);
+        impl PF_FW_ATQLEN {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xf00003ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x80200;
+            /// Bits 9:0: descriptors (RW)
+            pub const fn LEN(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_LEN(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+            /// Bits 28: an error of a virtual function; software clears it (RW)
+            pub const fn VFE(self) -> bool { self.0 & 0x10000000 != 0 }
+            /// The word with bits 28 set.
+            pub const fn with_VFE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+                self
+            }
+            /// Bits 29: a message found no free descriptor; software clears it (RW)
+            pub const fn OVFL(self) -> bool { self.0 & 0x20000000 != 0 }
+            /// The word with bits 29 set.
+            pub const fn with_OVFL(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+                self
+            }
+            /// Bits 30: a critical error; software clears it (RW)
+            pub const fn CRIT(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CRIT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the queue is enabled (RW)
+            pub const fn ENABLE(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_ENABLE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Admin receive queue: length. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_FW_ARQLEN(pub u32);
+        impl PF_FW_ARQLEN {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xf00003ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x80280;
+            /// Bits 9:0: descriptors (RW)
+            pub const fn LEN(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_LEN(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+            /// Bits 28: an error of a virtual function; software clears it (RW)
+            pub const fn VFE(self) -> bool { self.0 & 0x10000000 != 0 }
+            /// The word with bits 28 set.
+            pub const fn with_VFE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+                self
+            }
+            /// Bits 29: a message found no free descriptor; software clears it (RW)
+            pub const fn OVFL(self) -> bool { self.0 & 0x20000000 != 0 }
+            /// The word with bits 29 set.
+            pub const fn with_OVFL(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+                self
+            }
+            /// Bits 30: a critical error; software clears it (RW)
+            pub const fn CRIT(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CRIT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the queue is enabled (RW)
+            pub const fn ENABLE(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_ENABLE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Admin transmit queue: head. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_FW_ATQH(pub u32);
+        impl PF_FW_ATQH {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x80300;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn HEAD(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_HEAD(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Admin receive queue: head. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_FW_ARQH(pub u32);
+        impl PF_FW_ARQH {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x80380;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn HEAD(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_HEAD(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Admin transmit queue: tail. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_FW_ATQT(pub u32);
+        impl PF_FW_ATQT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x80400;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Admin receive queue: tail. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_FW_ARQT(pub u32);
+        impl PF_FW_ARQT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x80480;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// How far a transmit queue has come. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct QTX_COMM_HEAD(pub u32);
+        impl QTX_COMM_HEAD {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x11fff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffee000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xe0000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 16384;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 12:0: index of the descriptor fetched next (RO)
+            pub const fn HEAD(self) -> u16 { (self.0 & 0x1fff) as u16 }
+            /// The word with bits 12:0 set.
+            pub const fn with_HEAD(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x1fff) | ((value as u32) & 0x1fff);
+                self
+            }
+            /// Bits 16: a report of status is outstanding (RO)
+            pub const fn RS_PENDING(self) -> bool { self.0 & 0x10000 != 0 }
+            /// The word with bits 16 set.
+            pub const fn with_RS_PENDING(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000) | (((value as u32) << 16) & 0x10000);
+                self
+            }
+        }
+
+        /// Enables a receive queue; a function's reset clears it. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct QRX_CTRL(pub u32);
+        impl QRX_CTRL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x14;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xb;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffffe0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x120000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 2048;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 0: software wants it enabled (RW)
+            pub const fn QENA_REQ(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_QENA_REQ(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: disable without draining (RW)
+            pub const fn FAST_QDIS(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_FAST_QDIS(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+            /// Bits 2: it is enabled (RO)
+            pub const fn QENA_STAT(self) -> bool { self.0 & 0x4 != 0 }
+            /// The word with bits 2 set.
+            pub const fn with_QENA_STAT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+                self
+            }
+            /// Bits 3: drop instead of wait when no descriptor is free (RW)
+            pub const fn CDE(self) -> bool { self.0 & 0x8 != 0 }
+            /// The word with bits 3 set.
+            pub const fn with_CDE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x8) | (((value as u32) << 3) & 0x8);
+                self
+            }
+            /// Bits 4: it dropped for that (RO)
+            pub const fn CDS(self) -> bool { self.0 & 0x10 != 0 }
+            /// The word with bits 4 set.
+            pub const fn with_CDS(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10) | (((value as u32) << 4) & 0x10);
+                self
+            }
+        }
+
+        /// The function's receive queues. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFLAN_RX_QALLOC(pub u32);
+        impl PFLAN_RX_QALLOC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x87ff0000;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x87ff07ff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x7800f800;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x1d2500;
+            /// Bits 10:0: first queue (RO)
+            pub const fn FIRSTQ(self) -> u16 { (self.0 & 0x7ff) as u16 }
+            /// The word with bits 10:0 set.
+            pub const fn with_FIRSTQ(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value as u32) & 0x7ff);
+                self
+            }
+            /// Bits 26:16: last queue (RO)
+            pub const fn LASTQ(self) -> u16 { ((self.0 >> 16) & 0x7ff) as u16 }
+            /// The word with bits 26:16 set.
+            pub const fn with_LASTQ(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff0000) | (((value as u32) << 16) & 0x7ff0000);
+                self
+            }
+            /// Bits 31: the numbers count (RO)
+            pub const fn VALID(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// The function's transmit queues. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PFLAN_TX_QALLOC(pub u32);
+        impl PFLAN_TX_QALLOC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0xbfff0000;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xbfff3fff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x4000c000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x1d2580;
+            /// Bits 13:0: first queue (RO)
+            pub const fn FIRSTQ(self) -> u16 { (self.0 & 0x3fff) as u16 }
+            /// The word with bits 13:0 set.
+            pub const fn with_FIRSTQ(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3fff) | ((value as u32) & 0x3fff);
+                self
+            }
+            /// Bits 29:16: last queue (RO)
+            pub const fn LASTQ(self) -> u16 { ((self.0 >> 16) & 0x3fff) as u16 }
+            /// The word with bits 29:16 set.
+            pub const fn with_LASTQ(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3fff0000) | (((value as u32) << 16) & 0x3fff0000);
+                self
+            }
+            /// Bits 31: the numbers count (RO)
+            pub const fn VALID(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Mailbox transmit queue (function to VSI): base, low half. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MBX_ATQBAL(pub u32);
+        impl PF_MBX_ATQBAL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffc0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3f;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x22e100;
+            /// Bits 31:6: address bits 31:6 (RW)
+            pub const fn ADDR(self) -> u32 { (self.0 >> 6) & 0x3ffffff }
+            /// The word with bits 31:6 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = (self.0 & !0xffffffc0) | (((value) << 6) & 0xffffffc0);
+                self
+            }
+        }
+
+        /// Mailbox transmit queue: base, high half. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MBX_ATQBAH(pub u32);
+        impl PF_MBX_ATQBAH {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x22e180;
+            /// Bits 31:0: address bits 63:32 (RW)
+            pub const fn ADDR(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Mailbox transmit queue: length. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MBX_ATQLEN(pub u32);
+        impl PF_MBX_ATQLEN {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xf00003ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x22e200;
+            /// Bits 9:0: descriptors (RW)
+            pub const fn LEN(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_LEN(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+            /// Bits 28: an error of a virtual function; software clears it (RW)
+            pub const fn VFE(self) -> bool { self.0 & 0x10000000 != 0 }
+            /// The word with bits 28 set.
+            pub const fn with_VFE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+                self
+            }
+            /// Bits 29: a message found no free descriptor; software clears it (RW)
+            pub const fn OVFL(self) -> bool { self.0 & 0x20000000 != 0 }
+            /// The word with bits 29 set.
+            pub const fn with_OVFL(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+                self
+            }
+            /// Bits 30: a critical error; software clears it (RW)
+            pub const fn CRIT(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CRIT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the queue is enabled (RW)
+            pub const fn ENABLE(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_ENABLE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Mailbox transmit queue: head. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MBX_ATQH(pub u32);
+        impl PF_MBX_ATQH {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x22e280;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn HEAD(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_HEAD(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Mailbox transmit queue: tail. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MBX_ATQT(pub u32);
+        impl PF_MBX_ATQT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x22e300;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Mailbox receive queue (VSI to function): base, low half. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MBX_ARQBAL(pub u32);
+        impl PF_MBX_ARQBAL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffc0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3f;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x22e380;
+            /// Bits 31:6: address bits 31:6 (RW)
+            pub const fn ADDR(self) -> u32 { (self.0 >> 6) & 0x3ffffff }
+            /// The word with bits 31:6 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = (self.0 & !0xffffffc0) | (((value) << 6) & 0xffffffc0);
+                self
+            }
+        }
+
+        /// Mailbox receive queue: base, high half. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MBX_ARQBAH(pub u32);
+        impl PF_MBX_ARQBAH {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x22e400;
+            /// Bits 31:0: address bits 63:32 (RW)
+            pub const fn ADDR(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Mailbox receive queue: length. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MBX_ARQLEN(pub u32);
+        impl PF_MBX_ARQLEN {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xf00003ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x22e480;
+            /// Bits 9:0: descriptors (RW)
+            pub const fn LEN(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_LEN(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+            /// Bits 28: an error of a virtual function; software clears it (RW)
+            pub const fn VFE(self) -> bool { self.0 & 0x10000000 != 0 }
+            /// The word with bits 28 set.
+            pub const fn with_VFE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+                self
+            }
+            /// Bits 29: a message found no free descriptor; software clears it (RW)
+            pub const fn OVFL(self) -> bool { self.0 & 0x20000000 != 0 }
+            /// The word with bits 29 set.
+            pub const fn with_OVFL(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+                self
+            }
+            /// Bits 30: a critical error; software clears it (RW)
+            pub const fn CRIT(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CRIT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the queue is enabled (RW)
+            pub const fn ENABLE(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_ENABLE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Mailbox receive queue: head. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MBX_ARQH(pub u32);
+        impl PF_MBX_ARQH {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x22e500;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn HEAD(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_HEAD(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Mailbox receive queue: tail. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PF_MBX_ARQT(pub u32);
+        impl PF_MBX_ARQT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x22e580;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Whether a VSI's mailbox is reached through its PASID. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GL_MBX_PASID(pub u32);
+        impl GL_MBX_PASID {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x3;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffc;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x231ec0;
+            /// Bits 0: mailbox DMA carries the VSI's PASID (RWS)
+            pub const fn PASID_MODE(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_PASID_MODE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: PASID_MODE counts (RWS)
+            pub const fn PASID_MODE_VALID(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_PASID_MODE_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+        }
+
+        /// RxQueueContext of a receive queue: 32-bit word i of queue q is element i * 2048 + q. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct QRX_CONTEXT(pub u32);
+        impl QRX_CONTEXT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x280000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 16384;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 31:0: 32 bits of the context (RW)
+            pub const fn RXQ_CONTEXT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_RXQ_CONTEXT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Tail of a receive queue: descriptors up to here are hardware's. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct QRX_TAIL(pub u32);
+        impl QRX_TAIL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x1fff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffe000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x290000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 2048;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 12:0: index of a descriptor; hardware takes no account of the low three bits (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x1fff) as u16 }
+            /// The word with bits 12:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x1fff) | ((value as u32) & 0x1fff);
+                self
+            }
+        }
+
+        /// How a receive queue takes part in interrupt throttling. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct QRX_ITR(pub u32);
+        impl QRX_ITR {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x1;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x292000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 2048;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 0: write descriptors back without waiting for a timer (RW)
+            pub const fn NO_EXPR(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_NO_EXPR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// Receive control of the device. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLLAN_RCTL_0(pub u32);
+        impl GLLAN_RCTL_0 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x1;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x1;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x1;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2941f8;
+            /// Bits 0: as boot code left it: 16-byte descriptors, one queue (RWS)
+            pub const fn PXE_MODE(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_PXE_MODE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+        }
+
+        /// Doorbell of a transmit queue: its new tail. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct QTX_COMM_DBELL(pub u32);
+        impl QTX_COMM_DBELL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x1fff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffe000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2c0000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 16384;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 12:0: index behind the last valid descriptor (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x1fff) as u16 }
+            /// The word with bits 12:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x1fff) | ((value as u32) & 0x1fff);
+                self
+            }
+        }
+
+        /// Context of the transmit queue that GLCOMM_QTX_CNTX_CTL names. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLCOMM_QTX_CNTX_DATA(pub u32);
+        impl GLCOMM_QTX_CNTX_DATA {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2d2d40;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 10;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 31:0: 32 bits of the context (RW)
+            pub const fn DATA(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_DATA(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Reads or writes the context of a transmit queue. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLCOMM_QTX_CNTX_CTL(pub u32);
+        impl GLCOMM_QTX_CNTX_CTL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x73fff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x80000;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfff0c000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2d2dc8;
+            /// Bits 13:0: transmit queue (RW)
+            pub const fn QUEUE_ID(self) -> u16 { (self.0 & 0x3fff) as u16 }
+            /// The word with bits 13:0 set.
+            pub const fn with_QUEUE_ID(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3fff) | ((value as u32) & 0x3fff);
+                self
+            }
+            /// Bits 18:16: 0 read, 1 write, 3 reset, 4 write without state (RW)
+            pub const fn CMD(self) -> u8 { ((self.0 >> 16) & 0x7) as u8 }
+            /// The word with bits 18:16 set.
+            pub const fn with_CMD(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x70000) | (((value as u32) << 16) & 0x70000);
+                self
+            }
+            /// Bits 19: do it; hardware clears it (WO)
+            pub const fn CMD_EXEC(self) -> bool { self.0 & 0x80000 != 0 }
+            /// The word with bits 19 set.
+            pub const fn with_CMD_EXEC(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000) | (((value as u32) << 19) & 0x80000);
+                self
+            }
+        }
+
+        /// Which form a receive queue's write-back has. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct QRXFLXP_CNTXT(pub u32);
+        impl QRXFLXP_CNTXT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xf3f;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffff0c0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x480000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 2048;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 5:0: profile of the descriptor (see RXDID) (RW)
+            pub const fn RXDID_IDX(self) -> u8 { (self.0 & 0x3f) as u8 }
+            /// The word with bits 5:0 set.
+            pub const fn with_RXDID_IDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3f) | ((value as u32) & 0x3f);
+                self
+            }
+            /// Bits 10:8: its priority over what a flow's profile asks for; 3 forces it (RW)
+            pub const fn RXDID_PRIO(self) -> u8 { ((self.0 >> 8) & 0x7) as u8 }
+            /// The word with bits 10:8 set.
+            pub const fn with_RXDID_PRIO(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x700) | (((value as u32) << 8) & 0x700);
+                self
+            }
+            /// Bits 11: put a timestamp into the descriptor (RW)
+            pub const fn TS(self) -> bool { self.0 & 0x800 != 0 }
+            /// The word with bits 11 set.
+            pub const fn with_TS(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x800) | (((value as u32) << 11) & 0x800);
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Admin transmit queue (driver to firmware): base, low half.
+            PF_FW_ATQBAL,
+            /// Admin receive queue (firmware to driver): base, low half.
+            PF_FW_ARQBAL,
+            /// Admin transmit queue: base, high half.
+            PF_FW_ATQBAH,
+            /// Admin receive queue: base, high half.
+            PF_FW_ARQBAH,
+            /// Admin transmit queue: length.
+            PF_FW_ATQLEN,
+            /// Admin receive queue: length.
+            PF_FW_ARQLEN,
+            /// Admin transmit queue: head.
+            PF_FW_ATQH,
+            /// Admin receive queue: head.
+            PF_FW_ARQH,
+            /// Admin transmit queue: tail.
+            PF_FW_ATQT,
+            /// Admin receive queue: tail.
+            PF_FW_ARQT,
+            /// How far a transmit queue has come.
+            QTX_COMM_HEAD,
+            /// Enables a receive queue; a function's reset clears it.
+            QRX_CTRL,
+            /// The function's receive queues.
+            PFLAN_RX_QALLOC,
+            /// The function's transmit queues.
+            PFLAN_TX_QALLOC,
+            /// Mailbox transmit queue (function to VSI): base, low half.
+            PF_MBX_ATQBAL,
+            /// Mailbox transmit queue: base, high half.
+            PF_MBX_ATQBAH,
+            /// Mailbox transmit queue: length.
+            PF_MBX_ATQLEN,
+            /// Mailbox transmit queue: head.
+            PF_MBX_ATQH,
+            /// Mailbox transmit queue: tail.
+            PF_MBX_ATQT,
+            /// Mailbox receive queue (VSI to function): base, low half.
+            PF_MBX_ARQBAL,
+            /// Mailbox receive queue: base, high half.
+            PF_MBX_ARQBAH,
+            /// Mailbox receive queue: length.
+            PF_MBX_ARQLEN,
+            /// Mailbox receive queue: head.
+            PF_MBX_ARQH,
+            /// Mailbox receive queue: tail.
+            PF_MBX_ARQT,
+            /// Whether a VSI's mailbox is reached through its PASID.
+            GL_MBX_PASID,
+            /// RxQueueContext of a receive queue: 32-bit word i of queue q is element i * 2048 + q.
+            QRX_CONTEXT,
+            /// Tail of a receive queue: descriptors up to here are hardware's.
+            QRX_TAIL,
+            /// How a receive queue takes part in interrupt throttling.
+            QRX_ITR,
+            /// Receive control of the device.
+            GLLAN_RCTL_0,
+            /// Doorbell of a transmit queue: its new tail.
+            QTX_COMM_DBELL,
+            /// Context of the transmit queue that GLCOMM_QTX_CNTX_CTL names.
+            GLCOMM_QTX_CNTX_DATA,
+            /// Reads or writes the context of a transmit queue.
+            GLCOMM_QTX_CNTX_CTL,
+            /// Which form a receive queue's write-back has.
+            QRXFLXP_CNTXT,
+            /// Transmit queue: base, low half.
+            VSI_MBX_ATQBAL,
+            /// Transmit queue: base, high half.
+            VSI_MBX_ATQBAH,
+            /// Transmit queue: length; a function's reset clears it.
+            VSI_MBX_ATQLEN,
+            /// Transmit queue: head.
+            VSI_MBX_ATQH,
+            /// Transmit queue: tail.
+            VSI_MBX_ATQT,
+            /// Receive queue: base, low half.
+            VSI_MBX_ARQBAL,
+            /// Receive queue: base, high half.
+            VSI_MBX_ARQBAH,
+            /// Receive queue: length; a function's reset clears it.
+            VSI_MBX_ARQLEN,
+            /// Receive queue: head.
+            VSI_MBX_ARQH,
+            /// Receive queue: tail.
+            VSI_MBX_ARQT,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 43] = [Self::PF_FW_ATQBAL, Self::PF_FW_ARQBAL, Self::PF_FW_ATQBAH, Self::PF_FW_ARQBAH, Self::PF_FW_ATQLEN, Self::PF_FW_ARQLEN, Self::PF_FW_ATQH, Self::PF_FW_ARQH, Self::PF_FW_ATQT, Self::PF_FW_ARQT, Self::QTX_COMM_HEAD, Self::QRX_CTRL, Self::PFLAN_RX_QALLOC, Self::PFLAN_TX_QALLOC, Self::PF_MBX_ATQBAL, Self::PF_MBX_ATQBAH, Self::PF_MBX_ATQLEN, Self::PF_MBX_ATQH, Self::PF_MBX_ATQT, Self::PF_MBX_ARQBAL, Self::PF_MBX_ARQBAH, Self::PF_MBX_ARQLEN, Self::PF_MBX_ARQH, Self::PF_MBX_ARQT, Self::GL_MBX_PASID, Self::QRX_CONTEXT, Self::QRX_TAIL, Self::QRX_ITR, Self::GLLAN_RCTL_0, Self::QTX_COMM_DBELL, Self::GLCOMM_QTX_CNTX_DATA, Self::GLCOMM_QTX_CNTX_CTL, Self::QRXFLXP_CNTXT, Self::VSI_MBX_ATQBAL, Self::VSI_MBX_ATQBAH, Self::VSI_MBX_ATQLEN, Self::VSI_MBX_ATQH, Self::VSI_MBX_ATQT, Self::VSI_MBX_ARQBAL, Self::VSI_MBX_ARQBAH, Self::VSI_MBX_ARQLEN, Self::VSI_MBX_ARQH, Self::VSI_MBX_ARQT];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10000000;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "Queues",
+            size: SIZE, spans: &[
+                Span { at: 0x80000, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ATQBAL", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80080, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ARQBAL", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80100, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ATQBAH", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80180, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ARQBAH", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80200, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ATQLEN", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80280, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ARQLEN", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80300, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ATQH", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80380, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ARQH", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80400, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ATQT", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80480, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ARQT", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0xe0000, count: 16384, stride: 0x4, what: What::Register(Register { name: "QTX_COMM_HEAD", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x120000, count: 2048, stride: 0x4, what: What::Register(Register { name: "QRX_CTRL", size: 4, reset: 0x0, rw: 0xb, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x1d2500, count: 1, stride: 0x4, what: What::Register(Register { name: "PFLAN_RX_QALLOC", size: 4, reset: 0x87ff0000, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x1d2580, count: 1, stride: 0x4, what: What::Register(Register { name: "PFLAN_TX_QALLOC", size: 4, reset: 0xbfff0000, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e100, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ATQBAL", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e180, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ATQBAH", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e200, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ATQLEN", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e280, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ATQH", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e300, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ATQT", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e380, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ARQBAL", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e400, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ARQBAH", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e480, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ARQLEN", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e500, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ARQH", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e580, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ARQT", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x231ec0, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_MBX_PASID", size: 4, reset: 0x0, rw: 0x3, rw1c: 0x0, sticky: 0x3 }) },
+                Span { at: 0x280000, count: 16384, stride: 0x4, what: What::Register(Register { name: "QRX_CONTEXT", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x290000, count: 2048, stride: 0x4, what: What::Register(Register { name: "QRX_TAIL", size: 4, reset: 0x0, rw: 0x1fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x292000, count: 2048, stride: 0x4, what: What::Register(Register { name: "QRX_ITR", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2941f8, count: 1, stride: 0x4, what: What::Register(Register { name: "GLLAN_RCTL_0", size: 4, reset: 0x1, rw: 0x1, rw1c: 0x0, sticky: 0x1 }) },
+                Span { at: 0x2c0000, count: 16384, stride: 0x4, what: What::Register(Register { name: "QTX_COMM_DBELL", size: 4, reset: 0x0, rw: 0x1fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2d2d40, count: 10, stride: 0x4, what: What::Register(Register { name: "GLCOMM_QTX_CNTX_DATA", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2d2dc8, count: 1, stride: 0x4, what: What::Register(Register { name: "GLCOMM_QTX_CNTX_CTL", size: 4, reset: 0x0, rw: 0x73fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x480000, count: 2048, stride: 0x4, what: What::Register(Register { name: "QRXFLXP_CNTXT", size: 4, reset: 0x0, rw: 0xf3f, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2000000, count: 768, stride: 0x1000, what: What::Block("VSI_MBX", &crate::e810::vsi_mailbox::BLOCK) },
+        ] };
+    }
+
+    /// Receive descriptor as posted, qword 0. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxReadQw0(pub u64);
+    impl RxReadQw0 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 63:0: address of the packet buffer (RO)
+        pub const fn PKT_ADDR(self) -> u64 { self.0 }
+        /// The word with bits 63:0 set.
+        pub const fn with_PKT_ADDR(mut self, value: u64) -> Self {
+            self.0 = value;
+            self
+        }
+    }
+
+    /// Receive descriptor as posted, qword 1; it must read zero until the write-back sets DD. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxReadQw1(pub u64);
+    impl RxReadQw1 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 0: zero (RO)
+        pub const fn DD(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_DD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 63:1: address of the header buffer, bits 63:1 (RO)
+        pub const fn HDR_ADDR(self) -> u64 { (self.0 >> 1) & 0x7fffffffffffffff }
+        /// The word with bits 63:1 set.
+        pub const fn with_HDR_ADDR(mut self, value: u64) -> Self {
+            self.0 = (self.0 & !0xfffffffffffffffe) | (((value) << 1) & 0xfffffffffffffffe);
+            self
+        }
+    }
+
+    /// Legacy write-back, qword 0. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxLegacyQw0(pub u64);
+    impl RxLegacyQw0 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 15:0: mirroring status (RO)
+        pub const fn MIRROR(self) -> u16 { (self.0 & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_MIRROR(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: tag taken out of the packet (RO)
+        pub const fn L2TAG1(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_L2TAG1(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 63:32: RSS hash, or filter id, as FLTSTAT says (RO)
+        pub const fn RSS(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_RSS(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Legacy write-back, qword 1: status, errors and lengths. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxLegacyQw1(pub u64);
+    impl RxLegacyQw1 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffc7fcffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x38030000;
+        /// Bits 0: Descriptor Done (RO)
+        pub const fn DD(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_DD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 1: End Of Frame: the packet's last buffer (RO)
+        pub const fn EOF(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_EOF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+        /// Bits 2: L2TAG1 is present (RO)
+        pub const fn L2TAG1P(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_L2TAG1P(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u64) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: L3 and L4 were processed: their error bits count (RO)
+        pub const fn L3L4P(self) -> bool { self.0 & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_L3L4P(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8) | (((value as u64) << 3) & 0x8);
+            self
+        }
+        /// Bits 4: the CRC is present in the buffer (RO)
+        pub const fn CRCP(self) -> bool { self.0 & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_CRCP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 6:5: index of the timestamp (RO)
+        pub const fn TSYNINDX(self) -> u8 { ((self.0 >> 5) & 0x3) as u8 }
+        /// The word with bits 6:5 set.
+        pub const fn with_TSYNINDX(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x60) | (((value as u64) << 5) & 0x60);
+            self
+        }
+        /// Bits 7: there is a timestamp (RO)
+        pub const fn TSYNVALID(self) -> bool { self.0 & 0x80 != 0 }
+        /// The word with bits 7 set.
+        pub const fn with_TSYNVALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80) | (((value as u64) << 7) & 0x80);
+            self
+        }
+        /// Bits 8: the outer UDP checksum is zero (RO)
+        pub const fn EXT_UDP_0(self) -> bool { self.0 & 0x100 != 0 }
+        /// The word with bits 8 set.
+        pub const fn with_EXT_UDP_0(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100) | (((value as u64) << 8) & 0x100);
+            self
+        }
+        /// Bits 10:9: kind of destination address (RO)
+        pub const fn UMBCAST(self) -> u8 { ((self.0 >> 9) & 0x3) as u8 }
+        /// The word with bits 10:9 set.
+        pub const fn with_UMBCAST(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x600) | (((value as u64) << 9) & 0x600);
+            self
+        }
+        /// Bits 11: a flow director filter matched (RO)
+        pub const fn FLM(self) -> bool { self.0 & 0x800 != 0 }
+        /// The word with bits 11 set.
+        pub const fn with_FLM(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800) | (((value as u64) << 11) & 0x800);
+            self
+        }
+        /// Bits 13:12: what RSS holds (RO)
+        pub const fn FLTSTAT(self) -> u8 { ((self.0 >> 12) & 0x3) as u8 }
+        /// The word with bits 13:12 set.
+        pub const fn with_FLTSTAT(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3000) | (((value as u64) << 12) & 0x3000);
+            self
+        }
+        /// Bits 14: the packet came from a VSI of this device (RO)
+        pub const fn LPBK(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_LPBK(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u64) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: an IPv6 extension header changes the address: checksums weren't looked at (RO)
+        pub const fn IPV6EXADD(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_IPV6EXADD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u64) << 15) & 0x8000);
+            self
+        }
+        /// Bits 18: the inner UDP checksum is zero (RO)
+        pub const fn INT_UDP_0(self) -> bool { self.0 & 0x40000 != 0 }
+        /// The word with bits 18 set.
+        pub const fn with_INT_UDP_0(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000) | (((value as u64) << 18) & 0x40000);
+            self
+        }
+        /// Bits 19: error of the MAC: the packet is bad (RO)
+        pub const fn RXE(self) -> bool { self.0 & 0x80000 != 0 }
+        /// The word with bits 19 set.
+        pub const fn with_RXE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000) | (((value as u64) << 19) & 0x80000);
+            self
+        }
+        /// Bits 20: error of the data path's recipe (RO)
+        pub const fn RECIPE(self) -> bool { self.0 & 0x100000 != 0 }
+        /// The word with bits 20 set.
+        pub const fn with_RECIPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100000) | (((value as u64) << 20) & 0x100000);
+            self
+        }
+        /// Bits 21: Header Buffer Overflow (RO)
+        pub const fn HBO(self) -> bool { self.0 & 0x200000 != 0 }
+        /// The word with bits 21 set.
+        pub const fn with_HBO(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x200000) | (((value as u64) << 21) & 0x200000);
+            self
+        }
+        /// Bits 22: IP checksum error (RO)
+        pub const fn IPE(self) -> bool { self.0 & 0x400000 != 0 }
+        /// The word with bits 22 set.
+        pub const fn with_IPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400000) | (((value as u64) << 22) & 0x400000);
+            self
+        }
+        /// Bits 23: L4 checksum error (RO)
+        pub const fn L4E(self) -> bool { self.0 & 0x800000 != 0 }
+        /// The word with bits 23 set.
+        pub const fn with_L4E(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800000) | (((value as u64) << 23) & 0x800000);
+            self
+        }
+        /// Bits 24: outer IP checksum error (RO)
+        pub const fn EIPE(self) -> bool { self.0 & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_EIPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000000) | (((value as u64) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 25: the packet is longer than allowed (RO)
+        pub const fn OVERSIZE(self) -> bool { self.0 & 0x2000000 != 0 }
+        /// The word with bits 25 set.
+        pub const fn with_OVERSIZE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000000) | (((value as u64) << 25) & 0x2000000);
+            self
+        }
+        /// Bits 26: the parser gave up (RO)
+        pub const fn PPRS(self) -> bool { self.0 & 0x4000000 != 0 }
+        /// The word with bits 26 set.
+        pub const fn with_PPRS(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000000) | (((value as u64) << 26) & 0x4000000);
+            self
+        }
+        /// Bits 37:30: packet type (see Ptype) (RO)
+        pub const fn PTYPE(self) -> u8 { ((self.0 >> 30) & 0xff) as u8 }
+        /// The word with bits 37:30 set.
+        pub const fn with_PTYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3fc0000000) | (((value as u64) << 30) & 0x3fc0000000);
+            self
+        }
+        /// Bits 51:38: bytes in the packet buffer (RO)
+        pub const fn LEN_PBUF(self) -> u16 { ((self.0 >> 38) & 0x3fff) as u16 }
+        /// The word with bits 51:38 set.
+        pub const fn with_LEN_PBUF(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xfffc000000000) | (((value as u64) << 38) & 0xfffc000000000);
+            self
+        }
+        /// Bits 62:52: bytes in the header buffer (RO)
+        pub const fn LEN_HBUF(self) -> u16 { ((self.0 >> 52) & 0x7ff) as u16 }
+        /// The word with bits 62:52 set.
+        pub const fn with_LEN_HBUF(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x7ff0000000000000) | (((value as u64) << 52) & 0x7ff0000000000000);
+            self
+        }
+        /// Bits 63: the header was split off (RO)
+        pub const fn SPH(self) -> bool { self.0 & 0x8000000000000000 != 0 }
+        /// The word with bits 63 set.
+        pub const fn with_SPH(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000000000000000) | (((value as u64) << 63) & 0x8000000000000000);
+            self
+        }
+    }
+
+    /// Legacy write-back, qword 2: extended status and second tag. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxLegacyQw2(pub u64);
+    impl RxLegacyQw2 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffff00000a3f;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xfffff5c0;
+        /// Bits 0: L2TAG2 is present (RO)
+        pub const fn L2TAG2P(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_L2TAG2P(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 1: L2TAG3 is present (RO)
+        pub const fn L2TAG3P(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_L2TAG3P(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+        /// Bits 3:2: what qword 3's low half holds (RO)
+        pub const fn FLEXBL(self) -> u8 { ((self.0 >> 2) & 0x3) as u8 }
+        /// The word with bits 3:2 set.
+        pub const fn with_FLEXBL(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xc) | (((value as u64) << 2) & 0xc);
+            self
+        }
+        /// Bits 5:4: what qword 3's high half holds; 1 is the filter id (RO)
+        pub const fn FLEXBH(self) -> u8 { ((self.0 >> 4) & 0x3) as u8 }
+        /// The word with bits 5:4 set.
+        pub const fn with_FLEXBH(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x30) | (((value as u64) << 4) & 0x30);
+            self
+        }
+        /// Bits 9: the bucket of the flow director was long (RO)
+        pub const fn FDLONGB(self) -> bool { self.0 & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_FDLONGB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x200) | (((value as u64) << 9) & 0x200);
+            self
+        }
+        /// Bits 11: the bucket of the protocol engine was long (RO)
+        pub const fn PELONGB(self) -> bool { self.0 & 0x800 != 0 }
+        /// The word with bits 11 set.
+        pub const fn with_PELONGB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800) | (((value as u64) << 11) & 0x800);
+            self
+        }
+        /// Bits 47:32: first half of the second tag (RO)
+        pub const fn L2TAG2_1(self) -> u16 { ((self.0 >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_L2TAG2_1(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: second tag taken out of the packet (RO)
+        pub const fn L2TAG2_2(self) -> u16 { ((self.0 >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_L2TAG2_2(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+    }
+
+    /// Legacy write-back, qword 3. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxLegacyQw3(pub u64);
+    impl RxLegacyQw3 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 31:0: flexible bytes (RO)
+        pub const fn FLEX_LO(self) -> u32 { (self.0 & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_FLEX_LO(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 63:32: filter id, with FLEXBH 1 (RO)
+        pub const fn FD_ID(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_FD_ID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Flexible write-back, qword 0. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxFlexQw0(pub u64);
+    impl RxFlexQw0 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffff3fffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xc00000000000;
+        /// Bits 7:0: profile of this descriptor (RO)
+        pub const fn RXDID(self) -> u8 { (self.0 & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_RXDID(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 13:8: mirror rule (RO)
+        pub const fn MIR_ID(self) -> u8 { ((self.0 >> 8) & 0x3f) as u8 }
+        /// The word with bits 13:8 set.
+        pub const fn with_MIR_ID(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3f00) | (((value as u64) << 8) & 0x3f00);
+            self
+        }
+        /// Bits 15:14: kind of destination address (RO)
+        pub const fn UMBCAST(self) -> u8 { ((self.0 >> 14) & 0x3) as u8 }
+        /// The word with bits 15:14 set.
+        pub const fn with_UMBCAST(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xc000) | (((value as u64) << 14) & 0xc000);
+            self
+        }
+        /// Bits 25:16: packet type (see Ptype) (RO)
+        pub const fn PTYPE(self) -> u16 { ((self.0 >> 16) & 0x3ff) as u16 }
+        /// The word with bits 25:16 set.
+        pub const fn with_PTYPE(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3ff0000) | (((value as u64) << 16) & 0x3ff0000);
+            self
+        }
+        /// Bits 31:26: flags of the profile (RO)
+        pub const fn FLEXI_FLAGS0(self) -> u8 { ((self.0 >> 26) & 0x3f) as u8 }
+        /// The word with bits 31:26 set.
+        pub const fn with_FLEXI_FLAGS0(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xfc000000) | (((value as u64) << 26) & 0xfc000000);
+            self
+        }
+        /// Bits 45:32: bytes in the packet buffer (RO)
+        pub const fn PKT_LEN(self) -> u16 { ((self.0 >> 32) & 0x3fff) as u16 }
+        /// The word with bits 45:32 set.
+        pub const fn with_PKT_LEN(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3fff00000000) | (((value as u64) << 32) & 0x3fff00000000);
+            self
+        }
+        /// Bits 58:48: bytes in the header buffer (RO)
+        pub const fn HDR_LEN(self) -> u16 { ((self.0 >> 48) & 0x7ff) as u16 }
+        /// The word with bits 58:48 set.
+        pub const fn with_HDR_LEN(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x7ff000000000000) | (((value as u64) << 48) & 0x7ff000000000000);
+            self
+        }
+        /// Bits 59: the header was split off (RO)
+        pub const fn SPH(self) -> bool { self.0 & 0x800000000000000 != 0 }
+        /// The word with bits 59 set.
+        pub const fn with_SPH(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800000000000000) | (((value as u64) << 59) & 0x800000000000000);
+            self
+        }
+        /// Bits 60: the outer UDP checksum is zero (RO)
+        pub const fn EXT_UDP(self) -> bool { self.0 & 0x1000000000000000 != 0 }
+        /// The word with bits 60 set.
+        pub const fn with_EXT_UDP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000000000000000) | (((value as u64) << 60) & 0x1000000000000000);
+            self
+        }
+        /// Bits 61: the inner UDP checksum is zero (RO)
+        pub const fn INT_UDP(self) -> bool { self.0 & 0x2000000000000000 != 0 }
+        /// The word with bits 61 set.
+        pub const fn with_INT_UDP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000000000000000) | (((value as u64) << 61) & 0x2000000000000000);
+            self
+        }
+        /// Bits 62: error of the data path's recipe (RO)
+        pub const fn RECIPE(self) -> bool { self.0 & 0x4000000000000000 != 0 }
+        /// The word with bits 62 set.
+        pub const fn with_RECIPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000000000000000) | (((value as u64) << 62) & 0x4000000000000000);
+            self
+        }
+        /// Bits 63: the packet is longer than allowed (RO)
+        pub const fn OVERSIZE(self) -> bool { self.0 & 0x8000000000000000 != 0 }
+        /// The word with bits 63 set.
+        pub const fn with_OVERSIZE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000000000000000) | (((value as u64) << 63) & 0x8000000000000000);
+            self
+        }
+    }
+
+    /// Flexible write-back, qword 1: status and first tag; what follows is the profile's. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxFlexStatus0(pub u64);
+    impl RxFlexStatus0 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xffffffff00000000;
+        /// Bits 0: Descriptor Done (RO)
+        pub const fn DD(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_DD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 1: End Of Frame: the packet's last buffer (RO)
+        pub const fn EOF(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_EOF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+        /// Bits 2: Header Buffer Overflow (RO)
+        pub const fn HBO(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_HBO(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u64) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: L3 and L4 were processed: their error bits count (RO)
+        pub const fn L3L4P(self) -> bool { self.0 & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_L3L4P(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8) | (((value as u64) << 3) & 0x8);
+            self
+        }
+        /// Bits 4: IP checksum error (RO)
+        pub const fn IPE(self) -> bool { self.0 & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_IPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 5: L4 checksum error (RO)
+        pub const fn L4E(self) -> bool { self.0 & 0x20 != 0 }
+        /// The word with bits 5 set.
+        pub const fn with_L4E(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20) | (((value as u64) << 5) & 0x20);
+            self
+        }
+        /// Bits 6: outer IP checksum error (RO)
+        pub const fn EIPE(self) -> bool { self.0 & 0x40 != 0 }
+        /// The word with bits 6 set.
+        pub const fn with_EIPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40) | (((value as u64) << 6) & 0x40);
+            self
+        }
+        /// Bits 7: outer UDP checksum error (RO)
+        pub const fn EUDPE(self) -> bool { self.0 & 0x80 != 0 }
+        /// The word with bits 7 set.
+        pub const fn with_EUDPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80) | (((value as u64) << 7) & 0x80);
+            self
+        }
+        /// Bits 8: the packet came from a VSI of this device (RO)
+        pub const fn LPBK(self) -> bool { self.0 & 0x100 != 0 }
+        /// The word with bits 8 set.
+        pub const fn with_LPBK(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100) | (((value as u64) << 8) & 0x100);
+            self
+        }
+        /// Bits 9: an IPv6 extension header changes the address: checksums weren't looked at (RO)
+        pub const fn IPV6EXADD(self) -> bool { self.0 & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_IPV6EXADD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x200) | (((value as u64) << 9) & 0x200);
+            self
+        }
+        /// Bits 10: error of the MAC: the packet is bad (RO)
+        pub const fn RXE(self) -> bool { self.0 & 0x400 != 0 }
+        /// The word with bits 10 set.
+        pub const fn with_RXE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400) | (((value as u64) << 10) & 0x400);
+            self
+        }
+        /// Bits 11: the CRC is present in the buffer (RO)
+        pub const fn CRCP(self) -> bool { self.0 & 0x800 != 0 }
+        /// The word with bits 11 set.
+        pub const fn with_CRCP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800) | (((value as u64) << 11) & 0x800);
+            self
+        }
+        /// Bits 12: the RSS hash counts (RO)
+        pub const fn RSS_VALID(self) -> bool { self.0 & 0x1000 != 0 }
+        /// The word with bits 12 set.
+        pub const fn with_RSS_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000) | (((value as u64) << 12) & 0x1000);
+            self
+        }
+        /// Bits 13: L2TAG1 is present (RO)
+        pub const fn L2TAG1P(self) -> bool { self.0 & 0x2000 != 0 }
+        /// The word with bits 13 set.
+        pub const fn with_L2TAG1P(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000) | (((value as u64) << 13) & 0x2000);
+            self
+        }
+        /// Bits 14: metadata 0 counts (RO)
+        pub const fn XTRMD0_VALID(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_XTRMD0_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u64) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: metadata 1 counts (RO)
+        pub const fn XTRMD1_VALID(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_XTRMD1_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u64) << 15) & 0x8000);
+            self
+        }
+        /// Bits 31:16: tag taken out of the packet (RO)
+        pub const fn L2TAG1(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_L2TAG1(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+    }
+
+    /// Flexible write-back of profile 2 (and 6, and 16 to 21), qword 1. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxFlexNicQw1(pub u64);
+    impl RxFlexNicQw1 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 0: Descriptor Done (RO)
+        pub const fn DD(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_DD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 1: End Of Frame: the packet's last buffer (RO)
+        pub const fn EOF(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_EOF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+        /// Bits 2: Header Buffer Overflow (RO)
+        pub const fn HBO(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_HBO(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u64) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: L3 and L4 were processed: their error bits count (RO)
+        pub const fn L3L4P(self) -> bool { self.0 & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_L3L4P(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8) | (((value as u64) << 3) & 0x8);
+            self
+        }
+        /// Bits 4: IP checksum error (RO)
+        pub const fn IPE(self) -> bool { self.0 & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_IPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 5: L4 checksum error (RO)
+        pub const fn L4E(self) -> bool { self.0 & 0x20 != 0 }
+        /// The word with bits 5 set.
+        pub const fn with_L4E(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20) | (((value as u64) << 5) & 0x20);
+            self
+        }
+        /// Bits 6: outer IP checksum error (RO)
+        pub const fn EIPE(self) -> bool { self.0 & 0x40 != 0 }
+        /// The word with bits 6 set.
+        pub const fn with_EIPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40) | (((value as u64) << 6) & 0x40);
+            self
+        }
+        /// Bits 7: outer UDP checksum error (RO)
+        pub const fn EUDPE(self) -> bool { self.0 & 0x80 != 0 }
+        /// The word with bits 7 set.
+        pub const fn with_EUDPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80) | (((value as u64) << 7) & 0x80);
+            self
+        }
+        /// Bits 8: the packet came from a VSI of this device (RO)
+        pub const fn LPBK(self) -> bool { self.0 & 0x100 != 0 }
+        /// The word with bits 8 set.
+        pub const fn with_LPBK(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100) | (((value as u64) << 8) & 0x100);
+            self
+        }
+        /// Bits 9: an IPv6 extension header changes the address: checksums weren't looked at (RO)
+        pub const fn IPV6EXADD(self) -> bool { self.0 & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_IPV6EXADD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x200) | (((value as u64) << 9) & 0x200);
+            self
+        }
+        /// Bits 10: error of the MAC: the packet is bad (RO)
+        pub const fn RXE(self) -> bool { self.0 & 0x400 != 0 }
+        /// The word with bits 10 set.
+        pub const fn with_RXE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400) | (((value as u64) << 10) & 0x400);
+            self
+        }
+        /// Bits 11: the CRC is present in the buffer (RO)
+        pub const fn CRCP(self) -> bool { self.0 & 0x800 != 0 }
+        /// The word with bits 11 set.
+        pub const fn with_CRCP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800) | (((value as u64) << 11) & 0x800);
+            self
+        }
+        /// Bits 12: the RSS hash counts (RO)
+        pub const fn RSS_VALID(self) -> bool { self.0 & 0x1000 != 0 }
+        /// The word with bits 12 set.
+        pub const fn with_RSS_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000) | (((value as u64) << 12) & 0x1000);
+            self
+        }
+        /// Bits 13: L2TAG1 is present (RO)
+        pub const fn L2TAG1P(self) -> bool { self.0 & 0x2000 != 0 }
+        /// The word with bits 13 set.
+        pub const fn with_L2TAG1P(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000) | (((value as u64) << 13) & 0x2000);
+            self
+        }
+        /// Bits 14: metadata 0 counts (RO)
+        pub const fn XTRMD0_VALID(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_XTRMD0_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u64) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: metadata 1 counts (RO)
+        pub const fn XTRMD1_VALID(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_XTRMD1_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u64) << 15) & 0x8000);
+            self
+        }
+        /// Bits 31:16: tag taken out of the packet (RO)
+        pub const fn L2TAG1(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_L2TAG1(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 63:32: RSS hash (RO)
+        pub const fn RSS_HASH(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_RSS_HASH(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Flexible write-back of profiles 22 and 23, qword 1. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxFlexOvsQw1(pub u64);
+    impl RxFlexOvsQw1 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 0: Descriptor Done (RO)
+        pub const fn DD(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_DD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 1: End Of Frame: the packet's last buffer (RO)
+        pub const fn EOF(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_EOF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+        /// Bits 2: Header Buffer Overflow (RO)
+        pub const fn HBO(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_HBO(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u64) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: L3 and L4 were processed: their error bits count (RO)
+        pub const fn L3L4P(self) -> bool { self.0 & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_L3L4P(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8) | (((value as u64) << 3) & 0x8);
+            self
+        }
+        /// Bits 4: IP checksum error (RO)
+        pub const fn IPE(self) -> bool { self.0 & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_IPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 5: L4 checksum error (RO)
+        pub const fn L4E(self) -> bool { self.0 & 0x20 != 0 }
+        /// The word with bits 5 set.
+        pub const fn with_L4E(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20) | (((value as u64) << 5) & 0x20);
+            self
+        }
+        /// Bits 6: outer IP checksum error (RO)
+        pub const fn EIPE(self) -> bool { self.0 & 0x40 != 0 }
+        /// The word with bits 6 set.
+        pub const fn with_EIPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40) | (((value as u64) << 6) & 0x40);
+            self
+        }
+        /// Bits 7: outer UDP checksum error (RO)
+        pub const fn EUDPE(self) -> bool { self.0 & 0x80 != 0 }
+        /// The word with bits 7 set.
+        pub const fn with_EUDPE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80) | (((value as u64) << 7) & 0x80);
+            self
+        }
+        /// Bits 8: the packet came from a VSI of this device (RO)
+        pub const fn LPBK(self) -> bool { self.0 & 0x100 != 0 }
+        /// The word with bits 8 set.
+        pub const fn with_LPBK(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100) | (((value as u64) << 8) & 0x100);
+            self
+        }
+        /// Bits 9: an IPv6 extension header changes the address: checksums weren't looked at (RO)
+        pub const fn IPV6EXADD(self) -> bool { self.0 & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_IPV6EXADD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x200) | (((value as u64) << 9) & 0x200);
+            self
+        }
+        /// Bits 10: error of the MAC: the packet is bad (RO)
+        pub const fn RXE(self) -> bool { self.0 & 0x400 != 0 }
+        /// The word with bits 10 set.
+        pub const fn with_RXE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400) | (((value as u64) << 10) & 0x400);
+            self
+        }
+        /// Bits 11: the CRC is present in the buffer (RO)
+        pub const fn CRCP(self) -> bool { self.0 & 0x800 != 0 }
+        /// The word with bits 11 set.
+        pub const fn with_CRCP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800) | (((value as u64) << 11) & 0x800);
+            self
+        }
+        /// Bits 12: the RSS hash counts (RO)
+        pub const fn RSS_VALID(self) -> bool { self.0 & 0x1000 != 0 }
+        /// The word with bits 12 set.
+        pub const fn with_RSS_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000) | (((value as u64) << 12) & 0x1000);
+            self
+        }
+        /// Bits 13: L2TAG1 is present (RO)
+        pub const fn L2TAG1P(self) -> bool { self.0 & 0x2000 != 0 }
+        /// The word with bits 13 set.
+        pub const fn with_L2TAG1P(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000) | (((value as u64) << 13) & 0x2000);
+            self
+        }
+        /// Bits 14: metadata 0 counts (RO)
+        pub const fn XTRMD0_VALID(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_XTRMD0_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u64) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: metadata 1 counts (RO)
+        pub const fn XTRMD1_VALID(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_XTRMD1_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u64) << 15) & 0x8000);
+            self
+        }
+        /// Bits 31:16: tag taken out of the packet (RO)
+        pub const fn L2TAG1(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_L2TAG1(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 63:32: flow director's filter id (RO)
+        pub const fn FLOW_ID(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_FLOW_ID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Flexible write-back, qword 2: second status, timestamp and second tag. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxFlexQw2(pub u64);
+    impl RxFlexQw2 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xfffffffffffff83f;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x7c0;
+        /// Bits 3:0: status of the crypto processor (RO)
+        pub const fn CPM(self) -> u8 { (self.0 & 0xf) as u8 }
+        /// The word with bits 3:0 set.
+        pub const fn with_CPM(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xf) | ((value as u64) & 0xf);
+            self
+        }
+        /// Bits 4: the packet was tunnelled (RO)
+        pub const fn NAT(self) -> bool { self.0 & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_NAT(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 5: the packet was decrypted (RO)
+        pub const fn CRYPTO(self) -> bool { self.0 & 0x20 != 0 }
+        /// The word with bits 5 set.
+        pub const fn with_CRYPTO(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20) | (((value as u64) << 5) & 0x20);
+            self
+        }
+        /// Bits 11: L2TAG2 is present (RO)
+        pub const fn L2TAG2P(self) -> bool { self.0 & 0x800 != 0 }
+        /// The word with bits 11 set.
+        pub const fn with_L2TAG2P(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800) | (((value as u64) << 11) & 0x800);
+            self
+        }
+        /// Bits 12: metadata 2 counts (RO)
+        pub const fn XTRMD2_VALID(self) -> bool { self.0 & 0x1000 != 0 }
+        /// The word with bits 12 set.
+        pub const fn with_XTRMD2_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000) | (((value as u64) << 12) & 0x1000);
+            self
+        }
+        /// Bits 13: metadata 3 counts (RO)
+        pub const fn XTRMD3_VALID(self) -> bool { self.0 & 0x2000 != 0 }
+        /// The word with bits 13 set.
+        pub const fn with_XTRMD3_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000) | (((value as u64) << 13) & 0x2000);
+            self
+        }
+        /// Bits 14: metadata 4 counts (RO)
+        pub const fn XTRMD4_VALID(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_XTRMD4_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u64) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: metadata 5 counts (RO)
+        pub const fn XTRMD5_VALID(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_XTRMD5_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u64) << 15) & 0x8000);
+            self
+        }
+        /// Bits 23:16: flags of the profile (RO)
+        pub const fn FLEXI_FLAGS2(self) -> u8 { ((self.0 >> 16) & 0xff) as u8 }
+        /// The word with bits 23:16 set.
+        pub const fn with_FLEXI_FLAGS2(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 24: the timestamp counts (RO)
+        pub const fn TS_L_VALID(self) -> bool { self.0 & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_TS_L_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000000) | (((value as u64) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 31:25: timestamp, low bits (RO)
+        pub const fn TS_L(self) -> u8 { ((self.0 >> 25) & 0x7f) as u8 }
+        /// The word with bits 31:25 set.
+        pub const fn with_TS_L(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xfe000000) | (((value as u64) << 25) & 0xfe000000);
+            self
+        }
+        /// Bits 47:32: first half of the second tag; in profile 2 the raw checksum (RO)
+        pub const fn L2TAG2_1ST(self) -> u16 { ((self.0 >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_L2TAG2_1ST(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: second tag taken out of the packet (RO)
+        pub const fn L2TAG2_2ND(self) -> u16 { ((self.0 >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_L2TAG2_2ND(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+    }
+
+    /// Flexible write-back of profile 2 (and 16 to 21), qword 3. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxFlexNicQw3(pub u64);
+    impl RxFlexNicQw3 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 31:0: flow director's filter id (RO)
+        pub const fn FLOW_ID(self) -> u32 { (self.0 & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_FLOW_ID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 63:32: timestamp, high bits, or metadata (RO)
+        pub const fn TS_HIGH(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_TS_HIGH(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Flexible write-back of profiles 22 and 23, qword 3. (E810 ice_lan_tx_rx.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RxFlexOvsQw3(pub u64);
+    impl RxFlexOvsQw3 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 31:0: RSS hash (RO)
+        pub const fn RSS_HASH(self) -> u32 { (self.0 & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_RSS_HASH(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 63:32: timestamp, high bits, or metadata (RO)
+        pub const fn TS_HIGH(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_TS_HIGH(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// BAR 0: each register once. What Pages shows is another sight of these; the last half is ours. (E810 ice_hw_autogen.h)
+    pub mod bar0 {
+        use super::*;
+        pub use crate::e810::flow::VP_MDET_TX_TDPU;
+        pub use crate::e810::flow::PF_MDET_TX_TDPU;
+        pub use crate::e810::flow::GL_MDET_TX_TDPU;
+        pub use crate::e810::queues::PF_FW_ATQBAL;
+        pub use crate::e810::queues::PF_FW_ARQBAL;
+        pub use crate::e810::queues::PF_FW_ATQBAH;
+        pub use crate::e810::queues::PF_FW_ARQBAH;
+        pub use crate::e810::queues::PF_FW_ATQLEN;
+        pub use crate::e810::queues::PF_FW_ARQLEN;
+        pub use crate::e810::queues::PF_FW_ATQH;
+        pub use crate::e810::queues::PF_FW_ARQH;
+        pub use crate::e810::queues::PF_FW_ATQT;
+        pub use crate::e810::queues::PF_FW_ARQT;
+        pub use crate::e810::control::GL_FWSTS;
+        pub use crate::e810::control::PFGEN_STATE;
+        pub use crate::e810::control::VPGEN_VFRTRIG;
+        pub use crate::e810::control::VPGEN_VFRSTAT;
+        pub use crate::e810::control::PFGEN_CTRL;
+        pub use crate::e810::control::VSIGEN_RTRIG;
+        pub use crate::e810::control::VSIGEN_RSTAT;
+        pub use crate::e810::control::GLGEN_VFLRSTAT;
+        pub use crate::e810::control::PFPCI_STATUS1;
+        pub use crate::e810::control::PFPCI_DEVID;
+        pub use crate::e810::control::GLPCI_LBARCTRL;
+        pub use crate::e810::control::GLPCI_CAPSUP;
+        pub use crate::e810::control::PF_PCI_CIAD;
+        pub use crate::e810::control::PF_PCI_CIAA;
+        pub use crate::e810::control::PFPCI_VMINDEX;
+        pub use crate::e810::control::PFPCI_VMPEND;
+        pub use crate::e810::control::PF_FUNC_RID;
+
+        /// Of the port: packets dropped because the receive buffer was full. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PRTRPB_RDPC(pub u32);
+        impl PRTRPB_RDPC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xac260;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+        pub use crate::e810::control::GLNVM_ULD;
+        pub use crate::e810::control::GLNVM_GENS;
+        pub use crate::e810::control::GLNVM_FLA;
+        pub use crate::e810::control::GLGEN_STAT;
+        pub use crate::e810::control::GL_MNG_FWSM;
+        pub use crate::e810::control::PRTGEN_STATUS;
+        pub use crate::e810::control::GLGEN_RSTCTL;
+        pub use crate::e810::control::GLGEN_RSTAT;
+        pub use crate::e810::control::GLGEN_RTRIG;
+        pub use crate::e810::control::GLGEN_SWITCH_MODE_CONFIG;
+        pub use crate::e810::control::GL_PWR_MODE_CTL;
+        pub use crate::e810::control::GLPCI_CNF2;
+        pub use crate::e810::queues::QTX_COMM_HEAD;
+        pub use crate::e810::flow::VP_MDET_TX_TCLAN;
+        pub use crate::e810::flow::PF_MDET_TX_TCLAN;
+        pub use crate::e810::flow::GL_MDET_TX_TCLAN;
+        pub use crate::e810::queues::QRX_CTRL;
+        pub use crate::e810::interrupts::QINT_TQCTL;
+        pub use crate::e810::interrupts::QINT_RQCTL;
+        pub use crate::e810::interrupts::GLINT_ITR;
+        pub use crate::e810::interrupts::GLINT_RATE;
+        pub use crate::e810::interrupts::GLINT_CEQCTL;
+        pub use crate::e810::interrupts::GLINT_DYN_CTL;
+        pub use crate::e810::interrupts::GLINT_VECT2FUNC;
+        pub use crate::e810::interrupts::VPINT_MBX_CTL;
+        pub use crate::e810::interrupts::PFINT_MBX_CTL;
+        pub use crate::e810::interrupts::PFINT_SB_CTL;
+        pub use crate::e810::interrupts::PFINT_FW_CTL;
+        pub use crate::e810::interrupts::PFINT_OICR_ENA;
+        pub use crate::e810::interrupts::PFINT_OICR;
+        pub use crate::e810::interrupts::PFINT_OICR_CTL;
+        pub use crate::e810::interrupts::GLINT_CTL;
+        pub use crate::e810::queues::PFLAN_RX_QALLOC;
+        pub use crate::e810::queues::PFLAN_TX_QALLOC;
+        pub use crate::e810::interrupts::PFINT_ALLOC;
+        pub use crate::e810::queues::PF_MBX_ATQBAL;
+        pub use crate::e810::queues::PF_MBX_ATQBAH;
+        pub use crate::e810::queues::PF_MBX_ATQLEN;
+        pub use crate::e810::queues::PF_MBX_ATQH;
+        pub use crate::e810::queues::PF_MBX_ATQT;
+        pub use crate::e810::queues::PF_MBX_ARQBAL;
+        pub use crate::e810::queues::PF_MBX_ARQBAH;
+        pub use crate::e810::queues::PF_MBX_ARQLEN;
+        pub use crate::e810::queues::PF_MBX_ARQH;
+        pub use crate::e810::queues::PF_MBX_ARQT;
+        pub use crate::e810::queues::GL_MBX_PASID;
+        pub use crate::e810::queues::QRX_CONTEXT;
+        pub use crate::e810::queues::QRX_TAIL;
+        pub use crate::e810::queues::QRX_ITR;
+        pub use crate::e810::queues::GLLAN_RCTL_0;
+        pub use crate::e810::flow::PF_MDET_RX;
+        pub use crate::e810::flow::VP_MDET_RX;
+        pub use crate::e810::flow::GL_MDET_RX;
+
+        /// Of a VSI: packets dropped on receipt, for want of a descriptor. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLV_RDPC(pub u32);
+        impl GLV_RDPC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x294c04;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a VSI: why packets were dropped on receipt. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLV_REPC(pub u32);
+        impl GLV_REPC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x295804;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 15:0: no descriptor was free (ROS)
+            pub const fn NO_DESC_CNT(self) -> u16 { (self.0 & 0xffff) as u16 }
+            /// The word with bits 15:0 set.
+            pub const fn with_NO_DESC_CNT(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0xffff) | ((value as u32) & 0xffff);
+                self
+            }
+            /// Bits 31:16: an error (ROS)
+            pub const fn ERROR_CNT(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+            /// The word with bits 31:16 set.
+            pub const fn with_ERROR_CNT(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0xffff0000) | (((value as u32) << 16) & 0xffff0000);
+                self
+            }
+        }
+        pub use crate::e810::queues::QTX_COMM_DBELL;
+        pub use crate::e810::flow::VP_MDET_TX_PQM;
+        pub use crate::e810::flow::PF_MDET_TX_PQM;
+        pub use crate::e810::queues::GLCOMM_QTX_CNTX_DATA;
+        pub use crate::e810::queues::GLCOMM_QTX_CNTX_CTL;
+        pub use crate::e810::flow::GL_MDET_TX_PQM;
+
+        /// Of a VSI: bytes sent (GLV_GOTCL and GLV_GOTCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLV_GOTC(pub u64);
+        impl GLV_GOTC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x300000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a VSI: unicast packets sent (GLV_UPTCL and GLV_UPTCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLV_UPTC(pub u64);
+        impl GLV_UPTC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x30a000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a VSI: multicast packets sent (GLV_MPTCL and GLV_MPTCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLV_MPTC(pub u64);
+        impl GLV_MPTC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x30c000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a VSI: broadcast packets sent (GLV_BPTCL and GLV_BPTCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLV_BPTC(pub u64);
+        impl GLV_BPTC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x30e000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a VSI: packets that could not be sent. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLV_TEPC(pub u32);
+        impl GLV_TEPC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x312000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: bytes received (GLPRT_GORCL and GLPRT_GORCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_GORC(pub u64);
+        impl GLPRT_GORC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: faults of the local MAC. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_MLFC(pub u32);
+        impl GLPRT_MLFC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380040;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: faults that the other side reports. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_MRFC(pub u32);
+        impl GLPRT_MRFC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380080;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: packets with a wrong CRC. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_CRCERRS(pub u32);
+        impl GLPRT_CRCERRS {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380100;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: packets whose length field is wrong. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_RLEC(pub u32);
+        impl GLPRT_RLEC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380140;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: packets with an illegal byte. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_ILLERRC(pub u32);
+        impl GLPRT_ILLERRC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3801c0;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: packets under 64 bytes. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_RUC(pub u32);
+        impl GLPRT_RUC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380200;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: packets over the greatest size. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_ROC(pub u32);
+        impl GLPRT_ROC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380240;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: XON frames received. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_LXONRXC(pub u32);
+        impl GLPRT_LXONRXC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380280;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: XOFF frames received. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_LXOFFRXC(pub u32);
+        impl GLPRT_LXOFFRXC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3802c0;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port, by priority: XON received; priority j of port i is element j * 8 + i. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PXONRXC(pub u32);
+        impl GLPRT_PXONRXC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380300;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 64;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port, by priority: XOFF received; priority j of port i is element j * 8 + i. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PXOFFRXC(pub u32);
+        impl GLPRT_PXOFFRXC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380500;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 64;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port, by priority: changes from XON to XOFF; priority j of port i is element j * 8 + i. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_RXON2OFFCNT(pub u32);
+        impl GLPRT_RXON2OFFCNT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380700;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 64;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: packets of 64 bytes received (GLPRT_PRC64L and GLPRT_PRC64H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PRC64(pub u64);
+        impl GLPRT_PRC64 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380900;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets of 65 to 127 bytes received (GLPRT_PRC127L and GLPRT_PRC127H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PRC127(pub u64);
+        impl GLPRT_PRC127 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380940;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets of 128 to 255 bytes received (GLPRT_PRC255L and GLPRT_PRC255H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PRC255(pub u64);
+        impl GLPRT_PRC255 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380980;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets of 256 to 511 bytes received (GLPRT_PRC511L and GLPRT_PRC511H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PRC511(pub u64);
+        impl GLPRT_PRC511 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3809c0;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets of 512 to 1,023 bytes received (GLPRT_PRC1023L and GLPRT_PRC1023H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PRC1023(pub u64);
+        impl GLPRT_PRC1023 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380a00;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets of 1,024 to 1,522 bytes received (GLPRT_PRC1522L and GLPRT_PRC1522H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PRC1522(pub u64);
+        impl GLPRT_PRC1522 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380a40;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets of 1,523 to 9,522 bytes received (GLPRT_PRC9522L and GLPRT_PRC9522H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PRC9522(pub u64);
+        impl GLPRT_PRC9522 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380a80;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets under 64 bytes with a wrong CRC. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_RFC(pub u32);
+        impl GLPRT_RFC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380ac0;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: packets over the greatest size with a wrong CRC. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_RJC(pub u32);
+        impl GLPRT_RJC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380b00;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: bytes sent (GLPRT_GOTCL and GLPRT_GOTCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_GOTC(pub u64);
+        impl GLPRT_GOTC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380b40;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets of 64 bytes sent (GLPRT_PTC64L and GLPRT_PTC64H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PTC64(pub u64);
+        impl GLPRT_PTC64 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380b80;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets of 65 to 127 bytes sent (GLPRT_PTC127L and GLPRT_PTC127H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PTC127(pub u64);
+        impl GLPRT_PTC127 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380bc0;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets of 128 to 255 bytes sent (GLPRT_PTC255L and GLPRT_PTC255H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PTC255(pub u64);
+        impl GLPRT_PTC255 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380c00;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets of 256 to 511 bytes sent (GLPRT_PTC511L and GLPRT_PTC511H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PTC511(pub u64);
+        impl GLPRT_PTC511 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380c40;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets of 512 to 1,023 bytes sent (GLPRT_PTC1023L and GLPRT_PTC1023H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PTC1023(pub u64);
+        impl GLPRT_PTC1023 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380c80;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets of 1,024 to 1,522 bytes sent (GLPRT_PTC1522L and GLPRT_PTC1522H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PTC1522(pub u64);
+        impl GLPRT_PTC1522 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380cc0;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets of 1,523 to 9,522 bytes sent (GLPRT_PTC9522L and GLPRT_PTC9522H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PTC9522(pub u64);
+        impl GLPRT_PTC9522 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380d00;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port, by priority: XON sent; priority j of port i is element j * 8 + i. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PXONTXC(pub u32);
+        impl GLPRT_PXONTXC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380d40;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 64;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port, by priority: XOFF sent; priority j of port i is element j * 8 + i. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_PXOFFTXC(pub u32);
+        impl GLPRT_PXOFFTXC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x380f40;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 64;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: XON frames sent. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_LXONTXC(pub u32);
+        impl GLPRT_LXONTXC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x381140;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: XOFF frames sent. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_LXOFFTXC(pub u32);
+        impl GLPRT_LXOFFTXC {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x381180;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: unicast packets sent (GLPRT_UPTCL and GLPRT_UPTCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_UPTC(pub u64);
+        impl GLPRT_UPTC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3811c0;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: multicast packets sent (GLPRT_MPTCL and GLPRT_MPTCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_MPTC(pub u64);
+        impl GLPRT_MPTC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x381200;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: broadcast packets sent (GLPRT_BPTCL and GLPRT_BPTCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_BPTC(pub u64);
+        impl GLPRT_BPTC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x381240;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: packets dropped because the link was down. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_TDOLD(pub u32);
+        impl GLPRT_TDOLD {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0xffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x381280;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 31:0: count (ROS)
+            pub const fn CNT(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_CNT(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Of a port: unicast packets received (GLPRT_UPRCL and GLPRT_UPRCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_UPRC(pub u64);
+        impl GLPRT_UPRC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x381300;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: multicast packets received (GLPRT_MPRCL and GLPRT_MPRCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_MPRC(pub u64);
+        impl GLPRT_MPRC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x381340;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a port: broadcast packets received (GLPRT_BPRCL and GLPRT_BPRCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLPRT_BPRC(pub u64);
+        impl GLPRT_BPRC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x381380;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a flow director counter: packets or bytes (GLSTAT_FD_CNT0L and GLSTAT_FD_CNT0H). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLSTAT_FD_CNT0(pub u64);
+        impl GLSTAT_FD_CNT0 {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3a0000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 4096;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a VSI: bytes received (GLV_GORCL and GLV_GORCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLV_GORC(pub u64);
+        impl GLV_GORC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3b0000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a VSI: unicast packets received (GLV_UPRCL and GLV_UPRCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLV_UPRC(pub u64);
+        impl GLV_UPRC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3b2000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a VSI: multicast packets received (GLV_MPRCL and GLV_MPRCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLV_MPRC(pub u64);
+        impl GLV_MPRC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3b4000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+
+        /// Of a VSI: broadcast packets received (GLV_BPRCL and GLV_BPRCH). (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GLV_BPRC(pub u64);
+        impl GLV_BPRC {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0xffffffffff;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0xffffff0000000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3b6000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 768;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 39:0: count (ROS)
+            pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+            /// The word with bits 39:0 set.
+            pub const fn with_CNT(mut self, value: u64) -> Self {
+                self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+                self
+            }
+        }
+        pub use crate::e810::flow::PFQF_FD_ENA;
+        pub use crate::e810::flow::GLQF_FD_SIZE;
+        pub use crate::e810::flow::GLQF_FD_CNT;
+        pub use crate::e810::flow::PFQF_FD_SIZE;
+        pub use crate::e810::flow::PFQF_FD_CNT;
+        pub use crate::e810::flow::VSIQF_FD_SIZE;
+        pub use crate::e810::flow::VSIQF_FD_CNT;
+        pub use crate::e810::queues::QRXFLXP_CNTXT;
+        pub use crate::e810::interrupts::IMS_RATE;
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// A virtual function was caught in the transmit data path.
+            VP_MDET_TX_TDPU,
+            /// The function was caught in the transmit data path.
+            PF_MDET_TX_TDPU,
+            /// Who was caught in the transmit data path.
+            GL_MDET_TX_TDPU,
+            /// Admin transmit queue (driver to firmware): base, low half.
+            PF_FW_ATQBAL,
+            /// Admin receive queue (firmware to driver): base, low half.
+            PF_FW_ARQBAL,
+            /// Admin transmit queue: base, high half.
+            PF_FW_ATQBAH,
+            /// Admin receive queue: base, high half.
+            PF_FW_ARQBAH,
+            /// Admin transmit queue: length.
+            PF_FW_ATQLEN,
+            /// Admin receive queue: length.
+            PF_FW_ARQLEN,
+            /// Admin transmit queue: head.
+            PF_FW_ATQH,
+            /// Admin receive queue: head.
+            PF_FW_ARQH,
+            /// Admin transmit queue: tail.
+            PF_FW_ATQT,
+            /// Admin receive queue: tail.
+            PF_FW_ARQT,
+            /// Status of firmware for the host's boot code.
+            GL_FWSTS,
+            /// What of the function is enabled.
+            PFGEN_STATE,
+            /// Reset trigger of a virtual function.
+            VPGEN_VFRTRIG,
+            /// Reset status of a virtual function.
+            VPGEN_VFRSTAT,
+            /// Control of the function.
+            PFGEN_CTRL,
+            /// Reset trigger of a VSI.
+            VSIGEN_RTRIG,
+            /// Reset status of a VSI; software writes what a vdev's owner is to see there.
+            VSIGEN_RSTAT,
+            /// One bit for each virtual function that had a function-level reset.
+            GLGEN_VFLRSTAT,
+            /// State of the function on its bus.
+            PFPCI_STATUS1,
+            /// Device ids as non-volatile memory gives them.
+            PFPCI_DEVID,
+            /// How the base address registers are laid out.
+            GLPCI_LBARCTRL,
+            /// Which PCI Express capabilities the function shows.
+            GLPCI_CAPSUP,
+            /// Configuration space of a virtual function, at what PF_PCI_CIAA names.
+            PF_PCI_CIAD,
+            /// What PF_PCI_CIAD shows.
+            PF_PCI_CIAA,
+            /// Which VSI PFPCI_VMPEND tells about.
+            PFPCI_VMINDEX,
+            /// Whether a VSI has transactions under way.
+            PFPCI_VMPEND,
+            /// Requester id of the function.
+            PF_FUNC_RID,
+            /// Of the port: packets dropped because the receive buffer was full.
+            PRTRPB_RDPC,
+            /// What has been loaded out of non-volatile memory since a reset; all of it after one is done.
+            GLNVM_ULD,
+            /// Non-volatile memory.
+            GLNVM_GENS,
+            /// Access to flash.
+            GLNVM_FLA,
+            /// For firmware.
+            GLGEN_STAT,
+            /// Status of firmware.
+            GL_MNG_FWSM,
+            /// State of the function's port.
+            PRTGEN_STATUS,
+            /// Timing of resets.
+            GLGEN_RSTCTL,
+            /// State of the device's resets.
+            GLGEN_RSTAT,
+            /// Reset trigger of the device.
+            GLGEN_RTRIG,
+            /// Which ports hang together as a link aggregate of the hardware.
+            GLGEN_SWITCH_MODE_CONFIG,
+            /// How fast the device runs.
+            GL_PWR_MODE_CTL,
+            /// Limits on PCI Express.
+            GLPCI_CNF2,
+            /// How far a transmit queue has come.
+            QTX_COMM_HEAD,
+            /// A virtual function was caught at its transmit descriptors.
+            VP_MDET_TX_TCLAN,
+            /// The function was caught at its transmit descriptors.
+            PF_MDET_TX_TCLAN,
+            /// Who was caught at transmit descriptors.
+            GL_MDET_TX_TCLAN,
+            /// Enables a receive queue; a function's reset clears it.
+            QRX_CTRL,
+            /// Interrupt cause of a transmit queue; IMS and IMS_SLOT are ours.
+            QINT_TQCTL,
+            /// Interrupt cause of a receive queue; IMS and IMS_SLOT are ours.
+            QINT_RQCTL,
+            /// Interrupt throttling: timer i of vector v is element i * 2048 + v.
+            GLINT_ITR,
+            /// Interrupt rate limit of a vector.
+            GLINT_RATE,
+            /// Interrupt cause of a completion event queue of the protocol engine.
+            GLINT_CEQCTL,
+            /// Control of a vector.
+            GLINT_DYN_CTL,
+            /// Which function a vector belongs to.
+            GLINT_VECT2FUNC,
+            /// Interrupt cause of a VSI's mailbox; IMS and IMS_SLOT are ours.
+            VPINT_MBX_CTL,
+            /// Interrupt cause of the function's mailbox.
+            PFINT_MBX_CTL,
+            /// Interrupt cause of the function's sideband queue.
+            PFINT_SB_CTL,
+            /// Interrupt cause of the function's admin queue.
+            PFINT_FW_CTL,
+            /// Which other causes fire; the bits are those of PFINT_OICR.
+            PFINT_OICR_ENA,
+            /// Other interrupt causes: reading clears them, writing 1 sets them.
+            PFINT_OICR,
+            /// Interrupt cause of PFINT_OICR.
+            PFINT_OICR_CTL,
+            /// Interrupts of the whole device.
+            GLINT_CTL,
+            /// The function's receive queues.
+            PFLAN_RX_QALLOC,
+            /// The function's transmit queues.
+            PFLAN_TX_QALLOC,
+            /// The function's vectors.
+            PFINT_ALLOC,
+            /// Mailbox transmit queue (function to VSI): base, low half.
+            PF_MBX_ATQBAL,
+            /// Mailbox transmit queue: base, high half.
+            PF_MBX_ATQBAH,
+            /// Mailbox transmit queue: length.
+            PF_MBX_ATQLEN,
+            /// Mailbox transmit queue: head.
+            PF_MBX_ATQH,
+            /// Mailbox transmit queue: tail.
+            PF_MBX_ATQT,
+            /// Mailbox receive queue (VSI to function): base, low half.
+            PF_MBX_ARQBAL,
+            /// Mailbox receive queue: base, high half.
+            PF_MBX_ARQBAH,
+            /// Mailbox receive queue: length.
+            PF_MBX_ARQLEN,
+            /// Mailbox receive queue: head.
+            PF_MBX_ARQH,
+            /// Mailbox receive queue: tail.
+            PF_MBX_ARQT,
+            /// Whether a VSI's mailbox is reached through its PASID.
+            GL_MBX_PASID,
+            /// RxQueueContext of a receive queue: 32-bit word i of queue q is element i * 2048 + q.
+            QRX_CONTEXT,
+            /// Tail of a receive queue: descriptors up to here are hardware's.
+            QRX_TAIL,
+            /// How a receive queue takes part in interrupt throttling.
+            QRX_ITR,
+            /// Receive control of the device.
+            GLLAN_RCTL_0,
+            /// The function was caught at its receive queues.
+            PF_MDET_RX,
+            /// A virtual function was caught at its receive queues.
+            VP_MDET_RX,
+            /// Who was caught at receive queues.
+            GL_MDET_RX,
+            /// Of a VSI: packets dropped on receipt, for want of a descriptor.
+            GLV_RDPC,
+            /// Of a VSI: why packets were dropped on receipt.
+            GLV_REPC,
+            /// Doorbell of a transmit queue: its new tail.
+            QTX_COMM_DBELL,
+            /// A virtual function was caught at its doorbells.
+            VP_MDET_TX_PQM,
+            /// The function was caught at its doorbells.
+            PF_MDET_TX_PQM,
+            /// Context of the transmit queue that GLCOMM_QTX_CNTX_CTL names.
+            GLCOMM_QTX_CNTX_DATA,
+            /// Reads or writes the context of a transmit queue.
+            GLCOMM_QTX_CNTX_CTL,
+            /// Who was caught at doorbells; software writes all ones to clear it.
+            GL_MDET_TX_PQM,
+            /// Of a VSI: bytes sent (GLV_GOTCL and GLV_GOTCH).
+            GLV_GOTC,
+            /// Of a VSI: unicast packets sent (GLV_UPTCL and GLV_UPTCH).
+            GLV_UPTC,
+            /// Of a VSI: multicast packets sent (GLV_MPTCL and GLV_MPTCH).
+            GLV_MPTC,
+            /// Of a VSI: broadcast packets sent (GLV_BPTCL and GLV_BPTCH).
+            GLV_BPTC,
+            /// Of a VSI: packets that could not be sent.
+            GLV_TEPC,
+            /// Of a port: bytes received (GLPRT_GORCL and GLPRT_GORCH).
+            GLPRT_GORC,
+            /// Of a port: faults of the local MAC.
+            GLPRT_MLFC,
+            /// Of a port: faults that the other side reports.
+            GLPRT_MRFC,
+            /// Of a port: packets with a wrong CRC.
+            GLPRT_CRCERRS,
+            /// Of a port: packets whose length field is wrong.
+            GLPRT_RLEC,
+            /// Of a port: packets with an illegal byte.
+            GLPRT_ILLERRC,
+            /// Of a port: packets under 64 bytes.
+            GLPRT_RUC,
+            /// Of a port: packets over the greatest size.
+            GLPRT_ROC,
+            /// Of a port: XON frames received.
+            GLPRT_LXONRXC,
+            /// Of a port: XOFF frames received.
+            GLPRT_LXOFFRXC,
+            /// Of a port, by priority: XON received; priority j of port i is element j * 8 + i.
+            GLPRT_PXONRXC,
+            /// Of a port, by priority: XOFF received; priority j of port i is element j * 8 + i.
+            GLPRT_PXOFFRXC,
+            /// Of a port, by priority: changes from XON to XOFF; priority j of port i is element j * 8 + i.
+            GLPRT_RXON2OFFCNT,
+            /// Of a port: packets of 64 bytes received (GLPRT_PRC64L and GLPRT_PRC64H).
+            GLPRT_PRC64,
+            /// Of a port: packets of 65 to 127 bytes received (GLPRT_PRC127L and GLPRT_PRC127H).
+            GLPRT_PRC127,
+            /// Of a port: packets of 128 to 255 bytes received (GLPRT_PRC255L and GLPRT_PRC255H).
+            GLPRT_PRC255,
+            /// Of a port: packets of 256 to 511 bytes received (GLPRT_PRC511L and GLPRT_PRC511H).
+            GLPRT_PRC511,
+            /// Of a port: packets of 512 to 1,023 bytes received (GLPRT_PRC1023L and GLPRT_PRC1023H).
+            GLPRT_PRC1023,
+            /// Of a port: packets of 1,024 to 1,522 bytes received (GLPRT_PRC1522L and GLPRT_PRC1522H).
+            GLPRT_PRC1522,
+            /// Of a port: packets of 1,523 to 9,522 bytes received (GLPRT_PRC9522L and GLPRT_PRC9522H).
+            GLPRT_PRC9522,
+            /// Of a port: packets under 64 bytes with a wrong CRC.
+            GLPRT_RFC,
+            /// Of a port: packets over the greatest size with a wrong CRC.
+            GLPRT_RJC,
+            /// Of a port: bytes sent (GLPRT_GOTCL and GLPRT_GOTCH).
+            GLPRT_GOTC,
+            /// Of a port: packets of 64 bytes sent (GLPRT_PTC64L and GLPRT_PTC64H).
+            GLPRT_PTC64,
+            /// Of a port: packets of 65 to 127 bytes sent (GLPRT_PTC127L and GLPRT_PTC127H).
+            GLPRT_PTC127,
+            /// Of a port: packets of 128 to 255 bytes sent (GLPRT_PTC255L and GLPRT_PTC255H).
+            GLPRT_PTC255,
+            /// Of a port: packets of 256 to 511 bytes sent (GLPRT_PTC511L and GLPRT_PTC511H).
+            GLPRT_PTC511,
+            /// Of a port: packets of 512 to 1,023 bytes sent (GLPRT_PTC1023L and GLPRT_PTC1023H).
+            GLPRT_PTC1023,
+            /// Of a port: packets of 1,024 to 1,522 bytes sent (GLPRT_PTC1522L and GLPRT_PTC1522H).
+            GLPRT_PTC1522,
+            /// Of a port: packets of 1,523 to 9,522 bytes sent (GLPRT_PTC9522L and GLPRT_PTC9522H).
+            GLPRT_PTC9522,
+            /// Of a port, by priority: XON sent; priority j of port i is element j * 8 + i.
+            GLPRT_PXONTXC,
+            /// Of a port, by priority: XOFF sent; priority j of port i is element j * 8 + i.
+            GLPRT_PXOFFTXC,
+            /// Of a port: XON frames sent.
+            GLPRT_LXONTXC,
+            /// Of a port: XOFF frames sent.
+            GLPRT_LXOFFTXC,
+            /// Of a port: unicast packets sent (GLPRT_UPTCL and GLPRT_UPTCH).
+            GLPRT_UPTC,
+            /// Of a port: multicast packets sent (GLPRT_MPTCL and GLPRT_MPTCH).
+            GLPRT_MPTC,
+            /// Of a port: broadcast packets sent (GLPRT_BPTCL and GLPRT_BPTCH).
+            GLPRT_BPTC,
+            /// Of a port: packets dropped because the link was down.
+            GLPRT_TDOLD,
+            /// Of a port: unicast packets received (GLPRT_UPRCL and GLPRT_UPRCH).
+            GLPRT_UPRC,
+            /// Of a port: multicast packets received (GLPRT_MPRCL and GLPRT_MPRCH).
+            GLPRT_MPRC,
+            /// Of a port: broadcast packets received (GLPRT_BPRCL and GLPRT_BPRCH).
+            GLPRT_BPRC,
+            /// Of a flow director counter: packets or bytes (GLSTAT_FD_CNT0L and GLSTAT_FD_CNT0H).
+            GLSTAT_FD_CNT0,
+            /// Of a VSI: bytes received (GLV_GORCL and GLV_GORCH).
+            GLV_GORC,
+            /// Of a VSI: unicast packets received (GLV_UPRCL and GLV_UPRCH).
+            GLV_UPRC,
+            /// Of a VSI: multicast packets received (GLV_MPRCL and GLV_MPRCH).
+            GLV_MPRC,
+            /// Of a VSI: broadcast packets received (GLV_BPRCL and GLV_BPRCH).
+            GLV_BPRC,
+            /// Enables the function's flow director.
+            PFQF_FD_ENA,
+            /// How many flow director filters the device has room for.
+            GLQF_FD_SIZE,
+            /// How many flow director filters the device holds.
+            GLQF_FD_CNT,
+            /// How many flow director filters the function may have.
+            PFQF_FD_SIZE,
+            /// How many flow director filters the function has.
+            PFQF_FD_CNT,
+            /// How many flow director filters a VSI may have.
+            VSIQF_FD_SIZE,
+            /// How many flow director filters a VSI has.
+            VSIQF_FD_CNT,
+            /// Which form a receive queue's write-back has.
+            QRXFLXP_CNTXT,
+            /// Transmit queue: base, low half.
+            VSI_MBX_ATQBAL,
+            /// Transmit queue: base, high half.
+            VSI_MBX_ATQBAH,
+            /// Transmit queue: length; a function's reset clears it.
+            VSI_MBX_ATQLEN,
+            /// Transmit queue: head.
+            VSI_MBX_ATQH,
+            /// Transmit queue: tail.
+            VSI_MBX_ATQT,
+            /// Receive queue: base, low half.
+            VSI_MBX_ARQBAL,
+            /// Receive queue: base, high half.
+            VSI_MBX_ARQBAH,
+            /// Receive queue: length; a function's reset clears it.
+            VSI_MBX_ARQLEN,
+            /// Receive queue: head.
+            VSI_MBX_ARQH,
+            /// Receive queue: tail.
+            VSI_MBX_ARQT,
+            /// Control.
+            IMS_INT_DYN_CTL,
+            /// Timer 0.
+            IMS_INT_ITR0,
+            /// Timer 1.
+            IMS_INT_ITR1,
+            /// Timer 2.
+            IMS_INT_ITR2,
+            /// Where the message is written, low half; 4-byte aligned.
+            IMS_ADDRESS_LO,
+            /// Where the message is written, high half.
+            IMS_ADDRESS_HI,
+            /// What is written.
+            IMS_DATA,
+            /// Mask and pending bit.
+            IMS_CONTROL,
+            /// Interrupt rate limit of a slot's vector.
+            IMS_RATE,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 170] = [Self::VP_MDET_TX_TDPU, Self::PF_MDET_TX_TDPU, Self::GL_MDET_TX_TDPU, Self::PF_FW_ATQBAL, Self::PF_FW_ARQBAL, Self::PF_FW_ATQBAH, Self::PF_FW_ARQBAH, Self::PF_FW_ATQLEN, Self::PF_FW_ARQLEN, Self::PF_FW_ATQH, Self::PF_FW_ARQH, Self::PF_FW_ATQT, Self::PF_FW_ARQT, Self::GL_FWSTS, Self::PFGEN_STATE, Self::VPGEN_VFRTRIG, Self::VPGEN_VFRSTAT, Self::PFGEN_CTRL, Self::VSIGEN_RTRIG, Self::VSIGEN_RSTAT, Self::GLGEN_VFLRSTAT, Self::PFPCI_STATUS1, Self::PFPCI_DEVID, Self::GLPCI_LBARCTRL, Self::GLPCI_CAPSUP, Self::PF_PCI_CIAD, Self::PF_PCI_CIAA, Self::PFPCI_VMINDEX, Self::PFPCI_VMPEND, Self::PF_FUNC_RID, Self::PRTRPB_RDPC, Self::GLNVM_ULD, Self::GLNVM_GENS, Self::GLNVM_FLA, Self::GLGEN_STAT, Self::GL_MNG_FWSM, Self::PRTGEN_STATUS, Self::GLGEN_RSTCTL, Self::GLGEN_RSTAT, Self::GLGEN_RTRIG, Self::GLGEN_SWITCH_MODE_CONFIG, Self::GL_PWR_MODE_CTL, Self::GLPCI_CNF2, Self::QTX_COMM_HEAD, Self::VP_MDET_TX_TCLAN, Self::PF_MDET_TX_TCLAN, Self::GL_MDET_TX_TCLAN, Self::QRX_CTRL, Self::QINT_TQCTL, Self::QINT_RQCTL, Self::GLINT_ITR, Self::GLINT_RATE, Self::GLINT_CEQCTL, Self::GLINT_DYN_CTL, Self::GLINT_VECT2FUNC, Self::VPINT_MBX_CTL, Self::PFINT_MBX_CTL, Self::PFINT_SB_CTL, Self::PFINT_FW_CTL, Self::PFINT_OICR_ENA, Self::PFINT_OICR, Self::PFINT_OICR_CTL, Self::GLINT_CTL, Self::PFLAN_RX_QALLOC, Self::PFLAN_TX_QALLOC, Self::PFINT_ALLOC, Self::PF_MBX_ATQBAL, Self::PF_MBX_ATQBAH, Self::PF_MBX_ATQLEN, Self::PF_MBX_ATQH, Self::PF_MBX_ATQT, Self::PF_MBX_ARQBAL, Self::PF_MBX_ARQBAH, Self::PF_MBX_ARQLEN, Self::PF_MBX_ARQH, Self::PF_MBX_ARQT, Self::GL_MBX_PASID, Self::QRX_CONTEXT, Self::QRX_TAIL, Self::QRX_ITR, Self::GLLAN_RCTL_0, Self::PF_MDET_RX, Self::VP_MDET_RX, Self::GL_MDET_RX, Self::GLV_RDPC, Self::GLV_REPC, Self::QTX_COMM_DBELL, Self::VP_MDET_TX_PQM, Self::PF_MDET_TX_PQM, Self::GLCOMM_QTX_CNTX_DATA, Self::GLCOMM_QTX_CNTX_CTL, Self::GL_MDET_TX_PQM, Self::GLV_GOTC, Self::GLV_UPTC, Self::GLV_MPTC, Self::GLV_BPTC, Self::GLV_TEPC, Self::GLPRT_GORC, Self::GLPRT_MLFC, Self::GLPRT_MRFC, Self::GLPRT_CRCERRS, Self::GLPRT_RLEC, Self::GLPRT_ILLERRC, Self::GLPRT_RUC, Self::GLPRT_ROC, Self::GLPRT_LXONRXC, Self::GLPRT_LXOFFRXC, Self::GLPRT_PXONRXC, Self::GLPRT_PXOFFRXC, Self::GLPRT_RXON2OFFCNT, Self::GLPRT_PRC64, Self::GLPRT_PRC127, Self::GLPRT_PRC255, Self::GLPRT_PRC511, Self::GLPRT_PRC1023, Self::GLPRT_PRC1522, Self::GLPRT_PRC9522, Self::GLPRT_RFC, Self::GLPRT_RJC, Self::GLPRT_GOTC, Self::GLPRT_PTC64, Self::GLPRT_PTC127, Self::GLPRT_PTC255, Self::GLPRT_PTC511, Self::GLPRT_PTC1023, Self::GLPRT_PTC1522, Self::GLPRT_PTC9522, Self::GLPRT_PXONTXC, Self::GLPRT_PXOFFTXC, Self::GLPRT_LXONTXC, Self::GLPRT_LXOFFTXC, Self::GLPRT_UPTC, Self::GLPRT_MPTC, Self::GLPRT_BPTC, Self::GLPRT_TDOLD, Self::GLPRT_UPRC, Self::GLPRT_MPRC, Self::GLPRT_BPRC, Self::GLSTAT_FD_CNT0, Self::GLV_GORC, Self::GLV_UPRC, Self::GLV_MPRC, Self::GLV_BPRC, Self::PFQF_FD_ENA, Self::GLQF_FD_SIZE, Self::GLQF_FD_CNT, Self::PFQF_FD_SIZE, Self::PFQF_FD_CNT, Self::VSIQF_FD_SIZE, Self::VSIQF_FD_CNT, Self::QRXFLXP_CNTXT, Self::VSI_MBX_ATQBAL, Self::VSI_MBX_ATQBAH, Self::VSI_MBX_ATQLEN, Self::VSI_MBX_ATQH, Self::VSI_MBX_ATQT, Self::VSI_MBX_ARQBAL, Self::VSI_MBX_ARQBAH, Self::VSI_MBX_ARQLEN, Self::VSI_MBX_ARQH, Self::VSI_MBX_ARQT, Self::IMS_INT_DYN_CTL, Self::IMS_INT_ITR0, Self::IMS_INT_ITR1, Self::IMS_INT_ITR2, Self::IMS_ADDRESS_LO, Self::IMS_ADDRESS_HI, Self::IMS_DATA, Self::IMS_CONTROL, Self::IMS_RATE];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10000000;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "Bar0",
+            size: SIZE, spans: &[
+                Span { at: 0x40000, count: 256, stride: 0x4, what: What::Register(Register { name: "VP_MDET_TX_TDPU", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0x40800, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MDET_TX_TDPU", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0x49350, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_MDET_TX_TDPU", size: 4, reset: 0x0, rw: 0x0, rw1c: 0xffffffff, sticky: 0xffffffff }) },
+                Span { at: 0x80000, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ATQBAL", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80080, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ARQBAL", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80100, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ATQBAH", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80180, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ARQBAH", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80200, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ATQLEN", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80280, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ARQLEN", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80300, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ATQH", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80380, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ARQH", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80400, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ATQT", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x80480, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FW_ARQT", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x83048, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_FWSTS", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xff03ff }) },
+                Span { at: 0x88000, count: 1, stride: 0x4, what: What::Register(Register { name: "PFGEN_STATE", size: 4, reset: 0x4, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x90000, count: 256, stride: 0x4, what: What::Register(Register { name: "VPGEN_VFRTRIG", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x90800, count: 256, stride: 0x4, what: What::Register(Register { name: "VPGEN_VFRSTAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x91000, count: 1, stride: 0x4, what: What::Register(Register { name: "PFGEN_CTRL", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x91800, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIGEN_RTRIG", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x92800, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIGEN_RSTAT", size: 4, reset: 0x1, rw: 0x6, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x93a04, count: 8, stride: 0x4, what: What::Register(Register { name: "GLGEN_VFLRSTAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x9da00, count: 1, stride: 0x4, what: What::Register(Register { name: "PFPCI_STATUS1", size: 4, reset: 0x1, rw: 0x0, rw1c: 0x0, sticky: 0x1 }) },
+                Span { at: 0x9de00, count: 1, stride: 0x4, what: What::Register(Register { name: "PFPCI_DEVID", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x9de74, count: 1, stride: 0x4, what: What::Register(Register { name: "GLPCI_LBARCTRL", size: 4, reset: 0x5, rw: 0x0, rw1c: 0x0, sticky: 0x3a3f }) },
+                Span { at: 0x9de8c, count: 1, stride: 0x4, what: What::Register(Register { name: "GLPCI_CAPSUP", size: 4, reset: 0x171, rw: 0x0, rw1c: 0x0, sticky: 0x1fd }) },
+                Span { at: 0x9e500, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_PCI_CIAD", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x9e580, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_PCI_CIAA", size: 4, reset: 0x0, rw: 0xfffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x9e600, count: 1, stride: 0x4, what: What::Register(Register { name: "PFPCI_VMINDEX", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x9e800, count: 1, stride: 0x4, what: What::Register(Register { name: "PFPCI_VMPEND", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x9e880, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_FUNC_RID", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffff }) },
+                Span { at: 0xac260, count: 1, stride: 0x4, what: What::Register(Register { name: "PRTRPB_RDPC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0xb6008, count: 1, stride: 0x4, what: What::Register(Register { name: "GLNVM_ULD", size: 4, reset: 0x73b, rw: 0x0, rw1c: 0x0, sticky: 0x73b }) },
+                Span { at: 0xb6100, count: 1, stride: 0x4, what: What::Register(Register { name: "GLNVM_GENS", size: 4, reset: 0xc1, rw: 0x0, rw1c: 0x0, sticky: 0x1e1 }) },
+                Span { at: 0xb6108, count: 1, stride: 0x4, what: What::Register(Register { name: "GLNVM_FLA", size: 4, reset: 0x40, rw: 0x0, rw1c: 0x0, sticky: 0x40 }) },
+                Span { at: 0xb612c, count: 1, stride: 0x4, what: What::Register(Register { name: "GLGEN_STAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xff }) },
+                Span { at: 0xb6134, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_MNG_FWSM", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x41f80407 }) },
+                Span { at: 0xb8100, count: 1, stride: 0x4, what: What::Register(Register { name: "PRTGEN_STATUS", size: 4, reset: 0x3, rw: 0x0, rw1c: 0x0, sticky: 0x3 }) },
+                Span { at: 0xb8180, count: 1, stride: 0x4, what: What::Register(Register { name: "GLGEN_RSTCTL", size: 4, reset: 0x0, rw: 0x3f, rw1c: 0x0, sticky: 0x3f }) },
+                Span { at: 0xb8188, count: 1, stride: 0x4, what: What::Register(Register { name: "GLGEN_RSTAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x3ffff }) },
+                Span { at: 0xb8190, count: 1, stride: 0x4, what: What::Register(Register { name: "GLGEN_RTRIG", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0xb81e0, count: 1, stride: 0x4, what: What::Register(Register { name: "GLGEN_SWITCH_MODE_CONFIG", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0xb820c, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_PWR_MODE_CTL", size: 4, reset: 0x40000000, rw: 0x0, rw1c: 0x0, sticky: 0xc0000000 }) },
+                Span { at: 0xbe004, count: 1, stride: 0x4, what: What::Register(Register { name: "GLPCI_CNF2", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x3 }) },
+                Span { at: 0xe0000, count: 16384, stride: 0x4, what: What::Register(Register { name: "QTX_COMM_HEAD", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0xfb800, count: 256, stride: 0x4, what: What::Register(Register { name: "VP_MDET_TX_TCLAN", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0xfc000, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MDET_TX_TCLAN", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0xfc068, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_MDET_TX_TCLAN", size: 4, reset: 0x0, rw: 0x0, rw1c: 0xffffffff, sticky: 0xffffffff }) },
+                Span { at: 0x120000, count: 2048, stride: 0x4, what: What::Register(Register { name: "QRX_CTRL", size: 4, reset: 0x0, rw: 0xb, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x140000, count: 16384, stride: 0x4, what: What::Register(Register { name: "QINT_TQCTL", size: 4, reset: 0x0, rw: 0x67ffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x150000, count: 2048, stride: 0x4, what: What::Register(Register { name: "QINT_RQCTL", size: 4, reset: 0x0, rw: 0x67ffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x154000, count: 6144, stride: 0x4, what: What::Register(Register { name: "GLINT_ITR", size: 4, reset: 0x0, rw: 0xfff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x15a000, count: 2048, stride: 0x4, what: What::Register(Register { name: "GLINT_RATE", size: 4, reset: 0x0, rw: 0x7f, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x15c000, count: 2048, stride: 0x4, what: What::Register(Register { name: "GLINT_CEQCTL", size: 4, reset: 0x0, rw: 0x40001fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x160000, count: 2048, stride: 0x4, what: What::Register(Register { name: "GLINT_DYN_CTL", size: 4, reset: 0x0, rw: 0x46000001, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x162000, count: 2048, stride: 0x4, what: What::Register(Register { name: "GLINT_VECT2FUNC", size: 4, reset: 0x0, rw: 0x170ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16a000, count: 768, stride: 0x4, what: What::Register(Register { name: "VPINT_MBX_CTL", size: 4, reset: 0x0, rw: 0x67ffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16b280, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_MBX_CTL", size: 4, reset: 0x0, rw: 0x40001fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16b600, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_SB_CTL", size: 4, reset: 0x0, rw: 0x40001fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16c800, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_FW_CTL", size: 4, reset: 0x0, rw: 0x40001fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16c900, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_OICR_ENA", size: 4, reset: 0x0, rw: 0xfffffffe, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16ca00, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_OICR", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16ca80, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_OICR_CTL", size: 4, reset: 0x0, rw: 0x40001fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x16cc54, count: 1, stride: 0x4, what: What::Register(Register { name: "GLINT_CTL", size: 4, reset: 0x42220000, rw: 0xffff0001, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x1d2500, count: 1, stride: 0x4, what: What::Register(Register { name: "PFLAN_RX_QALLOC", size: 4, reset: 0x87ff0000, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x1d2580, count: 1, stride: 0x4, what: What::Register(Register { name: "PFLAN_TX_QALLOC", size: 4, reset: 0xbfff0000, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x1d2600, count: 1, stride: 0x4, what: What::Register(Register { name: "PFINT_ALLOC", size: 4, reset: 0x807ff000, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e100, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ATQBAL", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e180, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ATQBAH", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e200, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ATQLEN", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e280, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ATQH", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e300, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ATQT", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e380, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ARQBAL", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e400, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ARQBAH", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e480, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ARQLEN", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e500, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ARQH", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x22e580, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MBX_ARQT", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x231ec0, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_MBX_PASID", size: 4, reset: 0x0, rw: 0x3, rw1c: 0x0, sticky: 0x3 }) },
+                Span { at: 0x280000, count: 16384, stride: 0x4, what: What::Register(Register { name: "QRX_CONTEXT", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x290000, count: 2048, stride: 0x4, what: What::Register(Register { name: "QRX_TAIL", size: 4, reset: 0x0, rw: 0x1fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x292000, count: 2048, stride: 0x4, what: What::Register(Register { name: "QRX_ITR", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2941f8, count: 1, stride: 0x4, what: What::Register(Register { name: "GLLAN_RCTL_0", size: 4, reset: 0x1, rw: 0x1, rw1c: 0x0, sticky: 0x1 }) },
+                Span { at: 0x294280, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MDET_RX", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0x294400, count: 256, stride: 0x4, what: What::Register(Register { name: "VP_MDET_RX", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0x294c00, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_MDET_RX", size: 4, reset: 0x0, rw: 0x0, rw1c: 0xffffffff, sticky: 0xffffffff }) },
+                Span { at: 0x294c04, count: 768, stride: 0x4, what: What::Register(Register { name: "GLV_RDPC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x295804, count: 768, stride: 0x4, what: What::Register(Register { name: "GLV_REPC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x2c0000, count: 16384, stride: 0x4, what: What::Register(Register { name: "QTX_COMM_DBELL", size: 4, reset: 0x0, rw: 0x1fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2d2000, count: 256, stride: 0x4, what: What::Register(Register { name: "VP_MDET_TX_PQM", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0x2d2c80, count: 1, stride: 0x4, what: What::Register(Register { name: "PF_MDET_TX_PQM", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x1, sticky: 0x1 }) },
+                Span { at: 0x2d2d40, count: 10, stride: 0x4, what: What::Register(Register { name: "GLCOMM_QTX_CNTX_DATA", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2d2dc8, count: 1, stride: 0x4, what: What::Register(Register { name: "GLCOMM_QTX_CNTX_CTL", size: 4, reset: 0x0, rw: 0x73fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2d2e00, count: 1, stride: 0x4, what: What::Register(Register { name: "GL_MDET_TX_PQM", size: 4, reset: 0x0, rw: 0x0, rw1c: 0xfffffff7, sticky: 0xfffffff7 }) },
+                Span { at: 0x300000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_GOTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x30a000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_UPTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x30c000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_MPTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x30e000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_BPTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x312000, count: 768, stride: 0x4, what: What::Register(Register { name: "GLV_TEPC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380000, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_GORC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380040, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_MLFC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380080, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_MRFC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380100, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_CRCERRS", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380140, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_RLEC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x3801c0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_ILLERRC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380200, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_RUC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380240, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_ROC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380280, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_LXONRXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x3802c0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_LXOFFRXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380300, count: 64, stride: 0x8, what: What::Register(Register { name: "GLPRT_PXONRXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380500, count: 64, stride: 0x8, what: What::Register(Register { name: "GLPRT_PXOFFRXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380700, count: 64, stride: 0x8, what: What::Register(Register { name: "GLPRT_RXON2OFFCNT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380900, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC64", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380940, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC127", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380980, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC255", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x3809c0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC511", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380a00, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC1023", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380a40, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC1522", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380a80, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC9522", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380ac0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_RFC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380b00, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_RJC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380b40, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_GOTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380b80, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC64", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380bc0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC127", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380c00, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC255", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380c40, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC511", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380c80, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC1023", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380cc0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC1522", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380d00, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC9522", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380d40, count: 64, stride: 0x8, what: What::Register(Register { name: "GLPRT_PXONTXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380f40, count: 64, stride: 0x8, what: What::Register(Register { name: "GLPRT_PXOFFTXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x381140, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_LXONTXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x381180, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_LXOFFTXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x3811c0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_UPTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x381200, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_MPTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x381240, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_BPTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x381280, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_TDOLD", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x381300, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_UPRC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x381340, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_MPRC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x381380, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_BPRC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x3a0000, count: 4096, stride: 0x8, what: What::Register(Register { name: "GLSTAT_FD_CNT0", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x3b0000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_GORC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x3b2000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_UPRC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x3b4000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_MPRC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x3b6000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_BPRC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x43a000, count: 1, stride: 0x4, what: What::Register(Register { name: "PFQF_FD_ENA", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x460010, count: 1, stride: 0x4, what: What::Register(Register { name: "GLQF_FD_SIZE", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x460018, count: 1, stride: 0x4, what: What::Register(Register { name: "GLQF_FD_CNT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x460100, count: 1, stride: 0x4, what: What::Register(Register { name: "PFQF_FD_SIZE", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x460180, count: 1, stride: 0x4, what: What::Register(Register { name: "PFQF_FD_CNT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x462000, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIQF_FD_SIZE", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x464000, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIQF_FD_CNT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x480000, count: 2048, stride: 0x4, what: What::Register(Register { name: "QRXFLXP_CNTXT", size: 4, reset: 0x0, rw: 0xf3f, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2000000, count: 768, stride: 0x1000, what: What::Block("VSI_MBX", &crate::e810::vsi_mailbox::BLOCK) },
+                Span { at: 0x8000000, count: 16384, stride: 0x1000, what: What::Block("IMS_INT", &crate::e810::vector::BLOCK) },
+                Span { at: 0xc000000, count: 16384, stride: 0x10, what: What::Block("IMS", &crate::e810::ims_slot::BLOCK) },
+                Span { at: 0xc100000, count: 16384, stride: 0x4, what: What::Register(Register { name: "IMS_RATE", size: 4, reset: 0x0, rw: 0x7f, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+
+    /// Registers of BAR 0 shown again, each queue's or vector's in a page of its own. (E810 ice_hw_autogen.h)
+    pub mod pages {
+        use super::*;
+
+        /// QRX_TAIL of a receive queue. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct QRX_TAIL_PAGE(pub u32);
+        impl QRX_TAIL_PAGE {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x1fff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffe000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3800000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 2048;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x1000;
+            /// Bits 12:0: index of a descriptor; hardware takes no account of the low three bits (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x1fff) as u16 }
+            /// The word with bits 12:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x1fff) | ((value as u32) & 0x1fff);
+                self
+            }
+        }
+
+        /// QTX_COMM_DBELL of a transmit queue. (E810 ice_hw_autogen.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct QTX_COMM_DBELL_PAGE(pub u32);
+        impl QTX_COMM_DBELL_PAGE {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x1fff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffe000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x4000000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 16384;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x1000;
+            /// Bits 12:0: index behind the last valid descriptor (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x1fff) as u16 }
+            /// The word with bits 12:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x1fff) | ((value as u32) & 0x1fff);
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Control.
+            INT_DYN_CTL,
+            /// Timer 0.
+            INT_ITR0,
+            /// Timer 1.
+            INT_ITR1,
+            /// Timer 2.
+            INT_ITR2,
+            /// QRX_TAIL of a receive queue.
+            QRX_TAIL_PAGE,
+            /// QTX_COMM_DBELL of a transmit queue.
+            QTX_COMM_DBELL_PAGE,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 6] = [Self::INT_DYN_CTL, Self::INT_ITR0, Self::INT_ITR1, Self::INT_ITR2, Self::QRX_TAIL_PAGE, Self::QTX_COMM_DBELL_PAGE];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10000000;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "Pages",
+            size: SIZE, spans: &[
+                Span { at: 0x3000000, count: 2048, stride: 0x1000, what: What::Block("INT", &crate::e810::vector::BLOCK) },
+                Span { at: 0x3800000, count: 2048, stride: 0x1000, what: What::Register(Register { name: "QRX_TAIL_PAGE", size: 4, reset: 0x0, rw: 0x1fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x4000000, count: 16384, stride: 0x1000, what: What::Register(Register { name: "QTX_COMM_DBELL_PAGE", size: 4, reset: 0x0, rw: 0x1fff, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+
+    /// BAR 3: the MSI-X table and its pending bits. (PCIe 7.7.2)
+    pub mod bar3 {
+        use super::*;
+
+        /// Pending bits of 64 vectors. (PCIe 7.7.2.7)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PBA(pub u64);
+        impl PBA {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0xffffffffffffffff;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x8000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 32;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 63:0: one bit for each vector, lowest first (RO)
+            pub const fn PENDING(self) -> u64 { self.0 }
+            /// The word with bits 63:0 set.
+            pub const fn with_PENDING(mut self, value: u64) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Where the message is written, low half; 4-byte aligned.
+            MSIX_ADDRESS_LO,
+            /// Where the message is written, high half.
+            MSIX_ADDRESS_HI,
+            /// What is written.
+            MSIX_DATA,
+            /// Whether the vector may be sent.
+            MSIX_VECTOR_CONTROL,
+            /// Pending bits of 64 vectors.
+            PBA,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 5] = [Self::MSIX_ADDRESS_LO, Self::MSIX_ADDRESS_HI, Self::MSIX_DATA, Self::MSIX_VECTOR_CONTROL, Self::PBA];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10000;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "Bar3",
+            size: SIZE, spans: &[
+                Span { at: 0x0, count: 2048, stride: 0x10, what: What::Block("MSIX", &crate::pcie::msix_entry::BLOCK) },
+                Span { at: 0x8000, count: 32, stride: 0x8, what: What::Register(Register { name: "PBA", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+
+    /// A counter of 32 bits. (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Counter32(pub u32);
+    impl Counter32 {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0xffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0xffffffff;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0x0;
+        /// Bits 31:0: count (ROS)
+        pub const fn CNT(self) -> u32 { self.0 }
+        /// The word with bits 31:0 set.
+        pub const fn with_CNT(mut self, value: u32) -> Self {
+            self.0 = value;
+            self
+        }
+    }
+
+    /// A counter of 40 bits in two registers: the low half (…L) and behind it the high half (…H). (E810 ice_hw_autogen.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Counter40(pub u64);
+    impl Counter40 {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0xffffffffff;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xffffff0000000000;
+        /// Bits 39:0: count (ROS)
+        pub const fn CNT(self) -> u64 { self.0 & 0xffffffffff }
+        /// The word with bits 39:0 set.
+        pub const fn with_CNT(mut self, value: u64) -> Self {
+            self.0 = (self.0 & !0xffffffffff) | ((value) & 0xffffffffff);
+            self
+        }
+    }
+
+    /// Statistics of VSIs, ports and flow director filters. (E810 ice_hw_autogen.h)
+    pub mod statistics {
+        use super::*;
+        pub use crate::e810::bar0::PRTRPB_RDPC;
+        pub use crate::e810::bar0::GLV_RDPC;
+        pub use crate::e810::bar0::GLV_REPC;
+        pub use crate::e810::bar0::GLV_GOTC;
+        pub use crate::e810::bar0::GLV_UPTC;
+        pub use crate::e810::bar0::GLV_MPTC;
+        pub use crate::e810::bar0::GLV_BPTC;
+        pub use crate::e810::bar0::GLV_TEPC;
+        pub use crate::e810::bar0::GLPRT_GORC;
+        pub use crate::e810::bar0::GLPRT_MLFC;
+        pub use crate::e810::bar0::GLPRT_MRFC;
+        pub use crate::e810::bar0::GLPRT_CRCERRS;
+        pub use crate::e810::bar0::GLPRT_RLEC;
+        pub use crate::e810::bar0::GLPRT_ILLERRC;
+        pub use crate::e810::bar0::GLPRT_RUC;
+        pub use crate::e810::bar0::GLPRT_ROC;
+        pub use crate::e810::bar0::GLPRT_LXONRXC;
+        pub use crate::e810::bar0::GLPRT_LXOFFRXC;
+        pub use crate::e810::bar0::GLPRT_PXONRXC;
+        pub use crate::e810::bar0::GLPRT_PXOFFRXC;
+        pub use crate::e810::bar0::GLPRT_RXON2OFFCNT;
+        pub use crate::e810::bar0::GLPRT_PRC64;
+        pub use crate::e810::bar0::GLPRT_PRC127;
+        pub use crate::e810::bar0::GLPRT_PRC255;
+        pub use crate::e810::bar0::GLPRT_PRC511;
+        pub use crate::e810::bar0::GLPRT_PRC1023;
+        pub use crate::e810::bar0::GLPRT_PRC1522;
+        pub use crate::e810::bar0::GLPRT_PRC9522;
+        pub use crate::e810::bar0::GLPRT_RFC;
+        pub use crate::e810::bar0::GLPRT_RJC;
+        pub use crate::e810::bar0::GLPRT_GOTC;
+        pub use crate::e810::bar0::GLPRT_PTC64;
+        pub use crate::e810::bar0::GLPRT_PTC127;
+        pub use crate::e810::bar0::GLPRT_PTC255;
+        pub use crate::e810::bar0::GLPRT_PTC511;
+        pub use crate::e810::bar0::GLPRT_PTC1023;
+        pub use crate::e810::bar0::GLPRT_PTC1522;
+        pub use crate::e810::bar0::GLPRT_PTC9522;
+        pub use crate::e810::bar0::GLPRT_PXONTXC;
+        pub use crate::e810::bar0::GLPRT_PXOFFTXC;
+        pub use crate::e810::bar0::GLPRT_LXONTXC;
+        pub use crate::e810::bar0::GLPRT_LXOFFTXC;
+        pub use crate::e810::bar0::GLPRT_UPTC;
+        pub use crate::e810::bar0::GLPRT_MPTC;
+        pub use crate::e810::bar0::GLPRT_BPTC;
+        pub use crate::e810::bar0::GLPRT_TDOLD;
+        pub use crate::e810::bar0::GLPRT_UPRC;
+        pub use crate::e810::bar0::GLPRT_MPRC;
+        pub use crate::e810::bar0::GLPRT_BPRC;
+        pub use crate::e810::bar0::GLSTAT_FD_CNT0;
+        pub use crate::e810::bar0::GLV_GORC;
+        pub use crate::e810::bar0::GLV_UPRC;
+        pub use crate::e810::bar0::GLV_MPRC;
+        pub use crate::e810::bar0::GLV_BPRC;
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Of the port: packets dropped because the receive buffer was full.
+            PRTRPB_RDPC,
+            /// Of a VSI: packets dropped on receipt, for want of a descriptor.
+            GLV_RDPC,
+            /// Of a VSI: why packets were dropped on receipt.
+            GLV_REPC,
+            /// Of a VSI: bytes sent (GLV_GOTCL and GLV_GOTCH).
+            GLV_GOTC,
+            /// Of a VSI: unicast packets sent (GLV_UPTCL and GLV_UPTCH).
+            GLV_UPTC,
+            /// Of a VSI: multicast packets sent (GLV_MPTCL and GLV_MPTCH).
+            GLV_MPTC,
+            /// Of a VSI: broadcast packets sent (GLV_BPTCL and GLV_BPTCH).
+            GLV_BPTC,
+            /// Of a VSI: packets that could not be sent.
+            GLV_TEPC,
+            /// Of a port: bytes received (GLPRT_GORCL and GLPRT_GORCH).
+            GLPRT_GORC,
+            /// Of a port: faults of the local MAC.
+            GLPRT_MLFC,
+            /// Of a port: faults that the other side reports.
+            GLPRT_MRFC,
+            /// Of a port: packets with a wrong CRC.
+            GLPRT_CRCERRS,
+            /// Of a port: packets whose length field is wrong.
+            GLPRT_RLEC,
+            /// Of a port: packets with an illegal byte.
+            GLPRT_ILLERRC,
+            /// Of a port: packets under 64 bytes.
+            GLPRT_RUC,
+            /// Of a port: packets over the greatest size.
+            GLPRT_ROC,
+            /// Of a port: XON frames received.
+            GLPRT_LXONRXC,
+            /// Of a port: XOFF frames received.
+            GLPRT_LXOFFRXC,
+            /// Of a port, by priority: XON received; priority j of port i is element j * 8 + i.
+            GLPRT_PXONRXC,
+            /// Of a port, by priority: XOFF received; priority j of port i is element j * 8 + i.
+            GLPRT_PXOFFRXC,
+            /// Of a port, by priority: changes from XON to XOFF; priority j of port i is element j * 8 + i.
+            GLPRT_RXON2OFFCNT,
+            /// Of a port: packets of 64 bytes received (GLPRT_PRC64L and GLPRT_PRC64H).
+            GLPRT_PRC64,
+            /// Of a port: packets of 65 to 127 bytes received (GLPRT_PRC127L and GLPRT_PRC127H).
+            GLPRT_PRC127,
+            /// Of a port: packets of 128 to 255 bytes received (GLPRT_PRC255L and GLPRT_PRC255H).
+            GLPRT_PRC255,
+            /// Of a port: packets of 256 to 511 bytes received (GLPRT_PRC511L and GLPRT_PRC511H).
+            GLPRT_PRC511,
+            /// Of a port: packets of 512 to 1,023 bytes received (GLPRT_PRC1023L and GLPRT_PRC1023H).
+            GLPRT_PRC1023,
+            /// Of a port: packets of 1,024 to 1,522 bytes received (GLPRT_PRC1522L and GLPRT_PRC1522H).
+            GLPRT_PRC1522,
+            /// Of a port: packets of 1,523 to 9,522 bytes received (GLPRT_PRC9522L and GLPRT_PRC9522H).
+            GLPRT_PRC9522,
+            /// Of a port: packets under 64 bytes with a wrong CRC.
+            GLPRT_RFC,
+            /// Of a port: packets over the greatest size with a wrong CRC.
+            GLPRT_RJC,
+            /// Of a port: bytes sent (GLPRT_GOTCL and GLPRT_GOTCH).
+            GLPRT_GOTC,
+            /// Of a port: packets of 64 bytes sent (GLPRT_PTC64L and GLPRT_PTC64H).
+            GLPRT_PTC64,
+            /// Of a port: packets of 65 to 127 bytes sent (GLPRT_PTC127L and GLPRT_PTC127H).
+            GLPRT_PTC127,
+            /// Of a port: packets of 128 to 255 bytes sent (GLPRT_PTC255L and GLPRT_PTC255H).
+            GLPRT_PTC255,
+            /// Of a port: packets of 256 to 511 bytes sent (GLPRT_PTC511L and GLPRT_PTC511H).
+            GLPRT_PTC511,
+            /// Of a port: packets of 512 to 1,023 bytes sent (GLPRT_PTC1023L and GLPRT_PTC1023H).
+            GLPRT_PTC1023,
+            /// Of a port: packets of 1,024 to 1,522 bytes sent (GLPRT_PTC1522L and GLPRT_PTC1522H).
+            GLPRT_PTC1522,
+            /// Of a port: packets of 1,523 to 9,522 bytes sent (GLPRT_PTC9522L and GLPRT_PTC9522H).
+            GLPRT_PTC9522,
+            /// Of a port, by priority: XON sent; priority j of port i is element j * 8 + i.
+            GLPRT_PXONTXC,
+            /// Of a port, by priority: XOFF sent; priority j of port i is element j * 8 + i.
+            GLPRT_PXOFFTXC,
+            /// Of a port: XON frames sent.
+            GLPRT_LXONTXC,
+            /// Of a port: XOFF frames sent.
+            GLPRT_LXOFFTXC,
+            /// Of a port: unicast packets sent (GLPRT_UPTCL and GLPRT_UPTCH).
+            GLPRT_UPTC,
+            /// Of a port: multicast packets sent (GLPRT_MPTCL and GLPRT_MPTCH).
+            GLPRT_MPTC,
+            /// Of a port: broadcast packets sent (GLPRT_BPTCL and GLPRT_BPTCH).
+            GLPRT_BPTC,
+            /// Of a port: packets dropped because the link was down.
+            GLPRT_TDOLD,
+            /// Of a port: unicast packets received (GLPRT_UPRCL and GLPRT_UPRCH).
+            GLPRT_UPRC,
+            /// Of a port: multicast packets received (GLPRT_MPRCL and GLPRT_MPRCH).
+            GLPRT_MPRC,
+            /// Of a port: broadcast packets received (GLPRT_BPRCL and GLPRT_BPRCH).
+            GLPRT_BPRC,
+            /// Of a flow director counter: packets or bytes (GLSTAT_FD_CNT0L and GLSTAT_FD_CNT0H).
+            GLSTAT_FD_CNT0,
+            /// Of a VSI: bytes received (GLV_GORCL and GLV_GORCH).
+            GLV_GORC,
+            /// Of a VSI: unicast packets received (GLV_UPRCL and GLV_UPRCH).
+            GLV_UPRC,
+            /// Of a VSI: multicast packets received (GLV_MPRCL and GLV_MPRCH).
+            GLV_MPRC,
+            /// Of a VSI: broadcast packets received (GLV_BPRCL and GLV_BPRCH).
+            GLV_BPRC,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 54] = [Self::PRTRPB_RDPC, Self::GLV_RDPC, Self::GLV_REPC, Self::GLV_GOTC, Self::GLV_UPTC, Self::GLV_MPTC, Self::GLV_BPTC, Self::GLV_TEPC, Self::GLPRT_GORC, Self::GLPRT_MLFC, Self::GLPRT_MRFC, Self::GLPRT_CRCERRS, Self::GLPRT_RLEC, Self::GLPRT_ILLERRC, Self::GLPRT_RUC, Self::GLPRT_ROC, Self::GLPRT_LXONRXC, Self::GLPRT_LXOFFRXC, Self::GLPRT_PXONRXC, Self::GLPRT_PXOFFRXC, Self::GLPRT_RXON2OFFCNT, Self::GLPRT_PRC64, Self::GLPRT_PRC127, Self::GLPRT_PRC255, Self::GLPRT_PRC511, Self::GLPRT_PRC1023, Self::GLPRT_PRC1522, Self::GLPRT_PRC9522, Self::GLPRT_RFC, Self::GLPRT_RJC, Self::GLPRT_GOTC, Self::GLPRT_PTC64, Self::GLPRT_PTC127, Self::GLPRT_PTC255, Self::GLPRT_PTC511, Self::GLPRT_PTC1023, Self::GLPRT_PTC1522, Self::GLPRT_PTC9522, Self::GLPRT_PXONTXC, Self::GLPRT_PXOFFTXC, Self::GLPRT_LXONTXC, Self::GLPRT_LXOFFTXC, Self::GLPRT_UPTC, Self::GLPRT_MPTC, Self::GLPRT_BPTC, Self::GLPRT_TDOLD, Self::GLPRT_UPRC, Self::GLPRT_MPRC, Self::GLPRT_BPRC, Self::GLSTAT_FD_CNT0, Self::GLV_GORC, Self::GLV_UPRC, Self::GLV_MPRC, Self::GLV_BPRC];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10000000;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "Statistics",
+            size: SIZE, spans: &[
+                Span { at: 0xac260, count: 1, stride: 0x4, what: What::Register(Register { name: "PRTRPB_RDPC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x294c04, count: 768, stride: 0x4, what: What::Register(Register { name: "GLV_RDPC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x295804, count: 768, stride: 0x4, what: What::Register(Register { name: "GLV_REPC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x300000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_GOTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x30a000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_UPTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x30c000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_MPTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x30e000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_BPTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x312000, count: 768, stride: 0x4, what: What::Register(Register { name: "GLV_TEPC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380000, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_GORC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380040, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_MLFC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380080, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_MRFC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380100, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_CRCERRS", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380140, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_RLEC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x3801c0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_ILLERRC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380200, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_RUC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380240, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_ROC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380280, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_LXONRXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x3802c0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_LXOFFRXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380300, count: 64, stride: 0x8, what: What::Register(Register { name: "GLPRT_PXONRXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380500, count: 64, stride: 0x8, what: What::Register(Register { name: "GLPRT_PXOFFRXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380700, count: 64, stride: 0x8, what: What::Register(Register { name: "GLPRT_RXON2OFFCNT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380900, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC64", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380940, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC127", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380980, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC255", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x3809c0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC511", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380a00, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC1023", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380a40, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC1522", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380a80, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PRC9522", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380ac0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_RFC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380b00, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_RJC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380b40, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_GOTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380b80, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC64", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380bc0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC127", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380c00, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC255", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380c40, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC511", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380c80, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC1023", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380cc0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC1522", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380d00, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_PTC9522", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x380d40, count: 64, stride: 0x8, what: What::Register(Register { name: "GLPRT_PXONTXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x380f40, count: 64, stride: 0x8, what: What::Register(Register { name: "GLPRT_PXOFFTXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x381140, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_LXONTXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x381180, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_LXOFFTXC", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x3811c0, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_UPTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x381200, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_MPTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x381240, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_BPTC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x381280, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_TDOLD", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
+                Span { at: 0x381300, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_UPRC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x381340, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_MPRC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x381380, count: 8, stride: 0x8, what: What::Register(Register { name: "GLPRT_BPRC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x3a0000, count: 4096, stride: 0x8, what: What::Register(Register { name: "GLSTAT_FD_CNT0", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x3b0000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_GORC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x3b2000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_UPRC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x3b4000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_MPRC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+                Span { at: 0x3b6000, count: 768, stride: 0x8, what: What::Register(Register { name: "GLV_BPRC", size: 8, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffffff }) },
+        ] };
+    }
+
+    /// What of an inner VLAN tag is taken out on receipt.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum InnerVlanMode {
+        /// `0x0`
+        STR_BOTH = 0x0,
+        /// `0x1`
+        STR_UP = 0x1,
+        /// `0x2`
+        STR = 0x2,
+        /// `0x3`
+        NOTHING = 0x3,
+    }
+    impl InnerVlanMode {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::STR_BOTH),
+                0x1 => Some(Self::STR_UP),
+                0x2 => Some(Self::STR),
+                0x3 => Some(Self::NOTHING),
+                _ => None,
+            }
+        }
+    }
+
+    /// What of an outer VLAN tag is shown in the descriptor on receipt.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum OuterVlanMode {
+        /// `0x0`
+        SHOW_BOTH = 0x0,
+        /// `0x1`
+        SHOW_UP = 0x1,
+        /// `0x2`
+        SHOW = 0x2,
+        /// `0x3`
+        NOTHING = 0x3,
+    }
+    impl OuterVlanMode {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::SHOW_BOTH),
+                0x1 => Some(Self::SHOW_UP),
+                0x2 => Some(Self::SHOW),
+                0x3 => Some(Self::NOTHING),
+                _ => None,
+            }
+        }
+    }
+
+    /// Which packets a VSI may send: untagged ones, tagged ones, or both.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum TxVlanMode {
+        /// `0x1`
+        ACCEPTUNTAGGED = 0x1,
+        /// `0x2`
+        ACCEPTTAGGED = 0x2,
+        /// `0x3`
+        ALL = 0x3,
+    }
+    impl TxVlanMode {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x1 => Some(Self::ACCEPTUNTAGGED),
+                0x2 => Some(Self::ACCEPTTAGGED),
+                0x3 => Some(Self::ALL),
+                _ => None,
+            }
+        }
+    }
+
+    /// Kind of an outer tag.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum OuterTag {
+        /// `0x0`
+        NONE = 0x0,
+        /// `0x1`
+        STAG = 0x1,
+        /// `0x2`
+        VLAN_8100 = 0x2,
+        /// `0x3`
+        VLAN_9100 = 0x3,
+    }
+    impl OuterTag {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NONE),
+                0x1 => Some(Self::STAG),
+                0x2 => Some(Self::VLAN_8100),
+                0x3 => Some(Self::VLAN_9100),
+                _ => None,
+            }
+        }
+    }
+
+    /// Which RSS look-up table a VSI uses.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum RssLut {
+        /// `0x0`
+        VSI = 0x0,
+        /// `0x2`
+        PF = 0x2,
+        /// `0x3`
+        GBL = 0x3,
+    }
+    impl RssLut {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::VSI),
+                0x2 => Some(Self::PF),
+                0x3 => Some(Self::GBL),
+                _ => None,
+            }
+        }
+    }
+
+    /// How a VSI's RSS hash is made.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum RssHash {
+        /// `0x0`
+        TPLZ = 0x0,
+        /// `0x1`
+        SYM_TPLZ = 0x1,
+        /// `0x2`
+        XOR = 0x2,
+        /// `0x3`
+        JHASH = 0x3,
+    }
+    impl RssHash {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::TPLZ),
+                0x1 => Some(Self::SYM_TPLZ),
+                0x2 => Some(Self::XOR),
+                0x3 => Some(Self::JHASH),
+                _ => None,
+            }
+        }
+    }
+
+    /// A user priority for each of eight. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct UpTable(pub u32);
+    impl UpTable {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x0;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0xffffff;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xff000000;
+        /// Bits 2:0: for priority 0 (RW)
+        pub const fn UP0(self) -> u8 { (self.0 & 0x7) as u8 }
+        /// The word with bits 2:0 set.
+        pub const fn with_UP0(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x7) | ((value as u32) & 0x7);
+            self
+        }
+        /// Bits 5:3: for priority 1 (RW)
+        pub const fn UP1(self) -> u8 { ((self.0 >> 3) & 0x7) as u8 }
+        /// The word with bits 5:3 set.
+        pub const fn with_UP1(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x38) | (((value as u32) << 3) & 0x38);
+            self
+        }
+        /// Bits 8:6: for priority 2 (RW)
+        pub const fn UP2(self) -> u8 { ((self.0 >> 6) & 0x7) as u8 }
+        /// The word with bits 8:6 set.
+        pub const fn with_UP2(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x1c0) | (((value as u32) << 6) & 0x1c0);
+            self
+        }
+        /// Bits 11:9: for priority 3 (RW)
+        pub const fn UP3(self) -> u8 { ((self.0 >> 9) & 0x7) as u8 }
+        /// The word with bits 11:9 set.
+        pub const fn with_UP3(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xe00) | (((value as u32) << 9) & 0xe00);
+            self
+        }
+        /// Bits 14:12: for priority 4 (RW)
+        pub const fn UP4(self) -> u8 { ((self.0 >> 12) & 0x7) as u8 }
+        /// The word with bits 14:12 set.
+        pub const fn with_UP4(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x7000) | (((value as u32) << 12) & 0x7000);
+            self
+        }
+        /// Bits 17:15: for priority 5 (RW)
+        pub const fn UP5(self) -> u8 { ((self.0 >> 15) & 0x7) as u8 }
+        /// The word with bits 17:15 set.
+        pub const fn with_UP5(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x38000) | (((value as u32) << 15) & 0x38000);
+            self
+        }
+        /// Bits 20:18: for priority 6 (RW)
+        pub const fn UP6(self) -> u8 { ((self.0 >> 18) & 0x7) as u8 }
+        /// The word with bits 20:18 set.
+        pub const fn with_UP6(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x1c0000) | (((value as u32) << 18) & 0x1c0000);
+            self
+        }
+        /// Bits 23:21: for priority 7 (RW)
+        pub const fn UP7(self) -> u8 { ((self.0 >> 21) & 0x7) as u8 }
+        /// The word with bits 23:21 set.
+        pub const fn with_UP7(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xe00000) | (((value as u32) << 21) & 0xe00000);
+            self
+        }
+    }
+
+    /// Properties of a VSI; a section counts when its bit in VALID_SECTIONS is set. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+    pub mod vsi_properties {
+        use super::*;
+
+        /// Which sections count. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VALID_SECTIONS(pub u16);
+        impl VALID_SECTIONS {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0x1dff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0xe200;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x0;
+            /// Bits 0: switch (RW)
+            pub const fn SW_VALID(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_SW_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u16) & 0x1);
+                self
+            }
+            /// Bits 1: security (RW)
+            pub const fn SECURITY_VALID(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_SECURITY_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u16) << 1) & 0x2);
+                self
+            }
+            /// Bits 2: inner VLAN (RW)
+            pub const fn VLAN_VALID(self) -> bool { self.0 & 0x4 != 0 }
+            /// The word with bits 2 set.
+            pub const fn with_VLAN_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4) | (((value as u16) << 2) & 0x4);
+                self
+            }
+            /// Bits 3: outer tag (RW)
+            pub const fn OUTER_TAG_VALID(self) -> bool { self.0 & 0x8 != 0 }
+            /// The word with bits 3 set.
+            pub const fn with_OUTER_TAG_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x8) | (((value as u16) << 3) & 0x8);
+                self
+            }
+            /// Bits 4: user priorities of received packets (RW)
+            pub const fn INGRESS_UP_VALID(self) -> bool { self.0 & 0x10 != 0 }
+            /// The word with bits 4 set.
+            pub const fn with_INGRESS_UP_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10) | (((value as u16) << 4) & 0x10);
+                self
+            }
+            /// Bits 5: user priorities of sent packets (RW)
+            pub const fn EGRESS_UP_VALID(self) -> bool { self.0 & 0x20 != 0 }
+            /// The word with bits 5 set.
+            pub const fn with_EGRESS_UP_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20) | (((value as u16) << 5) & 0x20);
+                self
+            }
+            /// Bits 6: receive queues (RW)
+            pub const fn RXQ_MAP_VALID(self) -> bool { self.0 & 0x40 != 0 }
+            /// The word with bits 6 set.
+            pub const fn with_RXQ_MAP_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40) | (((value as u16) << 6) & 0x40);
+                self
+            }
+            /// Bits 7: queueing options (RW)
+            pub const fn Q_OPT_VALID(self) -> bool { self.0 & 0x80 != 0 }
+            /// The word with bits 7 set.
+            pub const fn with_Q_OPT_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80) | (((value as u16) << 7) & 0x80);
+                self
+            }
+            /// Bits 8: user priorities of outer tags (RW)
+            pub const fn OUTER_UP_VALID(self) -> bool { self.0 & 0x100 != 0 }
+            /// The word with bits 8 set.
+            pub const fn with_OUTER_UP_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x100) | (((value as u16) << 8) & 0x100);
+                self
+            }
+            /// Bits 10: access control lists (RW)
+            pub const fn ACL_VALID(self) -> bool { self.0 & 0x400 != 0 }
+            /// The word with bits 10 set.
+            pub const fn with_ACL_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x400) | (((value as u16) << 10) & 0x400);
+                self
+            }
+            /// Bits 11: flow director (RW)
+            pub const fn FLOW_DIR_VALID(self) -> bool { self.0 & 0x800 != 0 }
+            /// The word with bits 11 set.
+            pub const fn with_FLOW_DIR_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x800) | (((value as u16) << 11) & 0x800);
+                self
+            }
+            /// Bits 12: PASID (RW)
+            pub const fn PASID_VALID(self) -> bool { self.0 & 0x1000 != 0 }
+            /// The word with bits 12 set.
+            pub const fn with_PASID_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1000) | (((value as u16) << 12) & 0x1000);
+                self
+            }
+        }
+
+        /// Switch. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct SW_ID(pub u8);
+        impl SW_ID {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0xff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2;
+            /// Bits 7:0: the switch that the VSI is on (RW)
+            pub const fn SW_ID(self) -> u8 { self.0 }
+            /// The word with bits 7:0 set.
+            pub const fn with_SW_ID(mut self, value: u8) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Loopback. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct SW_FLAGS(pub u8);
+        impl SW_FLAGS {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0xe0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0x1f;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3;
+            /// Bits 5: packets may be looped back to VSIs of this switch (RW)
+            pub const fn ALLOW_LB(self) -> bool { self.0 & 0x20 != 0 }
+            /// The word with bits 5 set.
+            pub const fn with_ALLOW_LB(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20) | (((value as u8) << 5) & 0x20);
+                self
+            }
+            /// Bits 6: packets looped back may reach the VSI itself (RW)
+            pub const fn LOCAL_LB(self) -> bool { self.0 & 0x40 != 0 }
+            /// The word with bits 6 set.
+            pub const fn with_LOCAL_LB(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40) | (((value as u8) << 6) & 0x40);
+                self
+            }
+            /// Bits 7: the VSI doesn't receive what it sent (RW)
+            pub const fn SRC_PRUNE(self) -> bool { self.0 & 0x80 != 0 }
+            /// The word with bits 7 set.
+            pub const fn with_SRC_PRUNE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80) | (((value as u8) << 7) & 0x80);
+                self
+            }
+        }
+
+        /// Pruning of received packets, and the way out. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct SW_FLAGS2(pub u8);
+        impl SW_FLAGS2 {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0x19;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0xe6;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x4;
+            /// Bits 0: packets of other VLANs are pruned (RW)
+            pub const fn RX_VLAN_PRUNE_ENA(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_RX_VLAN_PRUNE_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u8) & 0x1);
+                self
+            }
+            /// Bits 3: packets that passed pruning (RW)
+            pub const fn RX_PASS_PRUNE_ENA(self) -> bool { self.0 & 0x8 != 0 }
+            /// The word with bits 3 set.
+            pub const fn with_RX_PASS_PRUNE_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x8) | (((value as u8) << 3) & 0x8);
+                self
+            }
+            /// Bits 4: packets may go out to the port (RW)
+            pub const fn LAN_ENA(self) -> bool { self.0 & 0x10 != 0 }
+            /// The word with bits 4 set.
+            pub const fn with_LAN_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10) | (((value as u8) << 4) & 0x10);
+                self
+            }
+        }
+
+        /// Statistics of the switch. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VEB_STAT_ID(pub u8);
+        impl VEB_STAT_ID {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0x3f;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0xc0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x5;
+            /// Bits 4:0: counters (RW)
+            pub const fn VEB_STAT_ID(self) -> u8 { self.0 & 0x1f }
+            /// The word with bits 4:0 set.
+            pub const fn with_VEB_STAT_ID(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1f) | ((value) & 0x1f);
+                self
+            }
+            /// Bits 5: VEB_STAT_ID counts (RW)
+            pub const fn VALID(self) -> bool { self.0 & 0x20 != 0 }
+            /// The word with bits 5 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20) | (((value as u8) << 5) & 0x20);
+                self
+            }
+        }
+
+        /// Security. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct SEC_FLAGS(pub u8);
+        impl SEC_FLAGS {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0x15;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0xea;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x6;
+            /// Bits 0: descriptors may override the switch (RW)
+            pub const fn ALLOW_DEST_OVRD(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_ALLOW_DEST_OVRD(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u8) & 0x1);
+                self
+            }
+            /// Bits 2: packets with a foreign source address are dropped (RW)
+            pub const fn ENA_MAC_ANTI_SPOOF(self) -> bool { self.0 & 0x4 != 0 }
+            /// The word with bits 2 set.
+            pub const fn with_ENA_MAC_ANTI_SPOOF(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4) | (((value as u8) << 2) & 0x4);
+                self
+            }
+            /// Bits 4: sent packets of other VLANs are pruned (RW)
+            pub const fn TX_VLAN_PRUNE_ENA(self) -> bool { self.0 & 0x10 != 0 }
+            /// The word with bits 4 set.
+            pub const fn with_TX_VLAN_PRUNE_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10) | (((value as u8) << 4) & 0x10);
+                self
+            }
+        }
+
+        /// Inner port VLAN, with priority. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PORT_BASED_INNER_VLAN(pub u16);
+        impl PORT_BASED_INNER_VLAN {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0xffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x8;
+            /// Bits 15:0: tag (RW)
+            pub const fn TCI(self) -> u16 { self.0 }
+            /// The word with bits 15:0 set.
+            pub const fn with_TCI(mut self, value: u16) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Inner VLAN. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct INNER_VLAN_FLAGS(pub u8);
+        impl INNER_VLAN_FLAGS {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0x3f;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0xc0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xc;
+            /// Bits 1:0: what may be sent (RW)
+            pub const fn TX_MODE(self) -> u8 { self.0 & 0x3 }
+            /// The word with bits 1:0 set.
+            pub const fn with_TX_MODE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3) | ((value) & 0x3);
+                self
+            }
+            /// Bits 2: the port VLAN is inserted (RW)
+            pub const fn INSERT_PVID(self) -> bool { self.0 & 0x4 != 0 }
+            /// The word with bits 2 set.
+            pub const fn with_INSERT_PVID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4) | (((value as u8) << 2) & 0x4);
+                self
+            }
+            /// Bits 4:3: what is taken out on receipt (RW)
+            pub const fn EMODE(self) -> u8 { (self.0 >> 3) & 0x3 }
+            /// The word with bits 4:3 set.
+            pub const fn with_EMODE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x18) | (((value) << 3) & 0x18);
+                self
+            }
+            /// Bits 5: a descriptor can't insert a tag (RW)
+            pub const fn BLOCK_TX_DESC(self) -> bool { self.0 & 0x20 != 0 }
+            /// The word with bits 5 set.
+            pub const fn with_BLOCK_TX_DESC(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20) | (((value as u8) << 5) & 0x20);
+                self
+            }
+        }
+
+        /// User priorities of received packets. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct INGRESS_TABLE(pub u32);
+        impl INGRESS_TABLE {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xff000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x10;
+            /// Bits 2:0: for priority 0 (RW)
+            pub const fn UP0(self) -> u8 { (self.0 & 0x7) as u8 }
+            /// The word with bits 2:0 set.
+            pub const fn with_UP0(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7) | ((value as u32) & 0x7);
+                self
+            }
+            /// Bits 5:3: for priority 1 (RW)
+            pub const fn UP1(self) -> u8 { ((self.0 >> 3) & 0x7) as u8 }
+            /// The word with bits 5:3 set.
+            pub const fn with_UP1(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x38) | (((value as u32) << 3) & 0x38);
+                self
+            }
+            /// Bits 8:6: for priority 2 (RW)
+            pub const fn UP2(self) -> u8 { ((self.0 >> 6) & 0x7) as u8 }
+            /// The word with bits 8:6 set.
+            pub const fn with_UP2(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1c0) | (((value as u32) << 6) & 0x1c0);
+                self
+            }
+            /// Bits 11:9: for priority 3 (RW)
+            pub const fn UP3(self) -> u8 { ((self.0 >> 9) & 0x7) as u8 }
+            /// The word with bits 11:9 set.
+            pub const fn with_UP3(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xe00) | (((value as u32) << 9) & 0xe00);
+                self
+            }
+            /// Bits 14:12: for priority 4 (RW)
+            pub const fn UP4(self) -> u8 { ((self.0 >> 12) & 0x7) as u8 }
+            /// The word with bits 14:12 set.
+            pub const fn with_UP4(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7000) | (((value as u32) << 12) & 0x7000);
+                self
+            }
+            /// Bits 17:15: for priority 5 (RW)
+            pub const fn UP5(self) -> u8 { ((self.0 >> 15) & 0x7) as u8 }
+            /// The word with bits 17:15 set.
+            pub const fn with_UP5(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x38000) | (((value as u32) << 15) & 0x38000);
+                self
+            }
+            /// Bits 20:18: for priority 6 (RW)
+            pub const fn UP6(self) -> u8 { ((self.0 >> 18) & 0x7) as u8 }
+            /// The word with bits 20:18 set.
+            pub const fn with_UP6(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1c0000) | (((value as u32) << 18) & 0x1c0000);
+                self
+            }
+            /// Bits 23:21: for priority 7 (RW)
+            pub const fn UP7(self) -> u8 { ((self.0 >> 21) & 0x7) as u8 }
+            /// The word with bits 23:21 set.
+            pub const fn with_UP7(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xe00000) | (((value as u32) << 21) & 0xe00000);
+                self
+            }
+        }
+
+        /// User priorities of sent packets. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct EGRESS_TABLE(pub u32);
+        impl EGRESS_TABLE {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xff000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x14;
+            /// Bits 2:0: for priority 0 (RW)
+            pub const fn UP0(self) -> u8 { (self.0 & 0x7) as u8 }
+            /// The word with bits 2:0 set.
+            pub const fn with_UP0(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7) | ((value as u32) & 0x7);
+                self
+            }
+            /// Bits 5:3: for priority 1 (RW)
+            pub const fn UP1(self) -> u8 { ((self.0 >> 3) & 0x7) as u8 }
+            /// The word with bits 5:3 set.
+            pub const fn with_UP1(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x38) | (((value as u32) << 3) & 0x38);
+                self
+            }
+            /// Bits 8:6: for priority 2 (RW)
+            pub const fn UP2(self) -> u8 { ((self.0 >> 6) & 0x7) as u8 }
+            /// The word with bits 8:6 set.
+            pub const fn with_UP2(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1c0) | (((value as u32) << 6) & 0x1c0);
+                self
+            }
+            /// Bits 11:9: for priority 3 (RW)
+            pub const fn UP3(self) -> u8 { ((self.0 >> 9) & 0x7) as u8 }
+            /// The word with bits 11:9 set.
+            pub const fn with_UP3(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xe00) | (((value as u32) << 9) & 0xe00);
+                self
+            }
+            /// Bits 14:12: for priority 4 (RW)
+            pub const fn UP4(self) -> u8 { ((self.0 >> 12) & 0x7) as u8 }
+            /// The word with bits 14:12 set.
+            pub const fn with_UP4(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7000) | (((value as u32) << 12) & 0x7000);
+                self
+            }
+            /// Bits 17:15: for priority 5 (RW)
+            pub const fn UP5(self) -> u8 { ((self.0 >> 15) & 0x7) as u8 }
+            /// The word with bits 17:15 set.
+            pub const fn with_UP5(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x38000) | (((value as u32) << 15) & 0x38000);
+                self
+            }
+            /// Bits 20:18: for priority 6 (RW)
+            pub const fn UP6(self) -> u8 { ((self.0 >> 18) & 0x7) as u8 }
+            /// The word with bits 20:18 set.
+            pub const fn with_UP6(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1c0000) | (((value as u32) << 18) & 0x1c0000);
+                self
+            }
+            /// Bits 23:21: for priority 7 (RW)
+            pub const fn UP7(self) -> u8 { ((self.0 >> 21) & 0x7) as u8 }
+            /// The word with bits 23:21 set.
+            pub const fn with_UP7(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xe00000) | (((value as u32) << 21) & 0xe00000);
+                self
+            }
+        }
+
+        /// Outer port VLAN, with priority. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PORT_BASED_OUTER_VLAN(pub u16);
+        impl PORT_BASED_OUTER_VLAN {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0xffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x18;
+            /// Bits 15:0: tag (RW)
+            pub const fn TCI(self) -> u16 { self.0 }
+            /// The word with bits 15:0 set.
+            pub const fn with_TCI(mut self, value: u16) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Outer tag. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct OUTER_VLAN_FLAGS(pub u8);
+        impl OUTER_VLAN_FLAGS {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0xff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x1a;
+            /// Bits 1:0: what is shown on receipt (RW)
+            pub const fn EMODE(self) -> u8 { self.0 & 0x3 }
+            /// The word with bits 1:0 set.
+            pub const fn with_EMODE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3) | ((value) & 0x3);
+                self
+            }
+            /// Bits 3:2: kind of the tag (RW)
+            pub const fn TAG_TYPE(self) -> u8 { (self.0 >> 2) & 0x3 }
+            /// The word with bits 3:2 set.
+            pub const fn with_TAG_TYPE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xc) | (((value) << 2) & 0xc);
+                self
+            }
+            /// Bits 4: the port VLAN is inserted (RW)
+            pub const fn PORT_BASED_INSERT(self) -> bool { self.0 & 0x10 != 0 }
+            /// The word with bits 4 set.
+            pub const fn with_PORT_BASED_INSERT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10) | (((value as u8) << 4) & 0x10);
+                self
+            }
+            /// Bits 6:5: what may be sent (RW)
+            pub const fn TX_MODE(self) -> u8 { (self.0 >> 5) & 0x3 }
+            /// The word with bits 6:5 set.
+            pub const fn with_TX_MODE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x60) | (((value) << 5) & 0x60);
+                self
+            }
+            /// Bits 7: a descriptor can't insert a tag (RW)
+            pub const fn BLOCK_TX_DESC(self) -> bool { self.0 & 0x80 != 0 }
+            /// The word with bits 7 set.
+            pub const fn with_BLOCK_TX_DESC(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80) | (((value as u8) << 7) & 0x80);
+                self
+            }
+        }
+
+        /// How receive queues are given. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct MAPPING_FLAGS(pub u16);
+        impl MAPPING_FLAGS {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0x1;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0xfffe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x1c;
+            /// Bits 0: Q_MAPPING lists each queue; 0: it gives the first (RW)
+            pub const fn Q_MAP_NONCONTIG(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_Q_MAP_NONCONTIG(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u16) & 0x1);
+                self
+            }
+        }
+
+        /// Receive queues; when contiguous, element 0 is the first and element 1 how many there are. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct Q_MAPPING(pub u16);
+        impl Q_MAPPING {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0x7ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0xf800;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x1e;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 16;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x2;
+            /// Bits 10:0: queue (RW)
+            pub const fn Q(self) -> u16 { self.0 & 0x7ff }
+            /// The word with bits 10:0 set.
+            pub const fn with_Q(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value) & 0x7ff);
+                self
+            }
+        }
+
+        /// Receive queues of a traffic class. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct TC_MAPPING(pub u16);
+        impl TC_MAPPING {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0x7fff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0x8000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3e;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 8;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x2;
+            /// Bits 10:0: first queue, in the VSI (RW)
+            pub const fn Q_OFFSET(self) -> u16 { self.0 & 0x7ff }
+            /// The word with bits 10:0 set.
+            pub const fn with_Q_OFFSET(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value) & 0x7ff);
+                self
+            }
+            /// Bits 14:11: 2 to the power of n queues (RW)
+            pub const fn Q_NUM(self) -> u8 { ((self.0 >> 11) & 0xf) as u8 }
+            /// The word with bits 14:11 set.
+            pub const fn with_Q_NUM(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7800) | (((value as u16) << 11) & 0x7800);
+                self
+            }
+        }
+
+        /// RSS. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct Q_OPT_RSS(pub u8);
+        impl Q_OPT_RSS {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0xff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x4e;
+            /// Bits 1:0: look-up table (RW)
+            pub const fn LUT(self) -> u8 { self.0 & 0x3 }
+            /// The word with bits 1:0 set.
+            pub const fn with_LUT(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3) | ((value) & 0x3);
+                self
+            }
+            /// Bits 5:2: which global one (RW)
+            pub const fn GBL_LUT(self) -> u8 { (self.0 >> 2) & 0xf }
+            /// The word with bits 5:2 set.
+            pub const fn with_GBL_LUT(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3c) | (((value) << 2) & 0x3c);
+                self
+            }
+            /// Bits 7:6: hash (RW)
+            pub const fn HASH(self) -> u8 { (self.0 >> 6) & 0x3 }
+            /// The word with bits 7:6 set.
+            pub const fn with_HASH(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xc0) | (((value) << 6) & 0xc0);
+                self
+            }
+        }
+
+        /// Traffic class. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct Q_OPT_TC(pub u8);
+        impl Q_OPT_TC {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0x9f;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0x60;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x4f;
+            /// Bits 4:0: override (RW)
+            pub const fn OVR(self) -> u8 { self.0 & 0x1f }
+            /// The word with bits 4:0 set.
+            pub const fn with_OVR(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1f) | ((value) & 0x1f);
+                self
+            }
+            /// Bits 7: a profile may override it (RW)
+            pub const fn PROF_TC_OVR(self) -> bool { self.0 & 0x80 != 0 }
+            /// The word with bits 7 set.
+            pub const fn with_PROF_TC_OVR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80) | (((value as u8) << 7) & 0x80);
+                self
+            }
+        }
+
+        /// Other queueing options. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct Q_OPT_FLAGS(pub u8);
+        impl Q_OPT_FLAGS {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0x1;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0xfe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x50;
+            /// Bits 0: filters of the protocol engine (RW)
+            pub const fn PE_FLTR_EN(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_PE_FLTR_EN(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u8) & 0x1);
+                self
+            }
+        }
+
+        /// User priorities of outer tags. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct OUTER_UP_TABLE(pub u32);
+        impl OUTER_UP_TABLE {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xff000000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x54;
+            /// Bits 2:0: for priority 0 (RW)
+            pub const fn UP0(self) -> u8 { (self.0 & 0x7) as u8 }
+            /// The word with bits 2:0 set.
+            pub const fn with_UP0(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7) | ((value as u32) & 0x7);
+                self
+            }
+            /// Bits 5:3: for priority 1 (RW)
+            pub const fn UP1(self) -> u8 { ((self.0 >> 3) & 0x7) as u8 }
+            /// The word with bits 5:3 set.
+            pub const fn with_UP1(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x38) | (((value as u32) << 3) & 0x38);
+                self
+            }
+            /// Bits 8:6: for priority 2 (RW)
+            pub const fn UP2(self) -> u8 { ((self.0 >> 6) & 0x7) as u8 }
+            /// The word with bits 8:6 set.
+            pub const fn with_UP2(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1c0) | (((value as u32) << 6) & 0x1c0);
+                self
+            }
+            /// Bits 11:9: for priority 3 (RW)
+            pub const fn UP3(self) -> u8 { ((self.0 >> 9) & 0x7) as u8 }
+            /// The word with bits 11:9 set.
+            pub const fn with_UP3(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xe00) | (((value as u32) << 9) & 0xe00);
+                self
+            }
+            /// Bits 14:12: for priority 4 (RW)
+            pub const fn UP4(self) -> u8 { ((self.0 >> 12) & 0x7) as u8 }
+            /// The word with bits 14:12 set.
+            pub const fn with_UP4(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7000) | (((value as u32) << 12) & 0x7000);
+                self
+            }
+            /// Bits 17:15: for priority 5 (RW)
+            pub const fn UP5(self) -> u8 { ((self.0 >> 15) & 0x7) as u8 }
+            /// The word with bits 17:15 set.
+            pub const fn with_UP5(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x38000) | (((value as u32) << 15) & 0x38000);
+                self
+            }
+            /// Bits 20:18: for priority 6 (RW)
+            pub const fn UP6(self) -> u8 { ((self.0 >> 18) & 0x7) as u8 }
+            /// The word with bits 20:18 set.
+            pub const fn with_UP6(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x1c0000) | (((value as u32) << 18) & 0x1c0000);
+                self
+            }
+            /// Bits 23:21: for priority 7 (RW)
+            pub const fn UP7(self) -> u8 { ((self.0 >> 21) & 0x7) as u8 }
+            /// The word with bits 23:21 set.
+            pub const fn with_UP7(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xe00000) | (((value as u32) << 21) & 0xe00000);
+                self
+            }
+        }
+
+        /// Access control lists. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct ACL_DEF_ACT(pub u16);
+        impl ACL_DEF_ACT {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0xffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x58;
+            /// Bits 3:0: profile, on receipt (RW)
+            pub const fn RX_PROF(self) -> u8 { (self.0 & 0xf) as u8 }
+            /// The word with bits 3:0 set.
+            pub const fn with_RX_PROF(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf) | ((value as u16) & 0xf);
+                self
+            }
+            /// Bits 7:4: table, on receipt (RW)
+            pub const fn RX_TABLE(self) -> u8 { ((self.0 >> 4) & 0xf) as u8 }
+            /// The word with bits 7:4 set.
+            pub const fn with_RX_TABLE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf0) | (((value as u16) << 4) & 0xf0);
+                self
+            }
+            /// Bits 11:8: profile, on sending (RW)
+            pub const fn TX_PROF(self) -> u8 { ((self.0 >> 8) & 0xf) as u8 }
+            /// The word with bits 11:8 set.
+            pub const fn with_TX_PROF(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf00) | (((value as u16) << 8) & 0xf00);
+                self
+            }
+            /// Bits 15:12: table, on sending (RW)
+            pub const fn TX_TABLE(self) -> u8 { ((self.0 >> 12) & 0xf) as u8 }
+            /// The word with bits 15:12 set.
+            pub const fn with_TX_TABLE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf000) | (((value as u16) << 12) & 0xf000);
+                self
+            }
+        }
+
+        /// Flow director. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct FD_OPTIONS(pub u16);
+        impl FD_OPTIONS {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0xb;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0xfff4;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x5a;
+            /// Bits 0: filters apply (RW)
+            pub const fn FD_ENABLE(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_FD_ENABLE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u16) & 0x1);
+                self
+            }
+            /// Bits 1: sent packets make filters (RW)
+            pub const fn FD_TX_AUTO_ENABLE(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_FD_TX_AUTO_ENABLE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u16) << 1) & 0x2);
+                self
+            }
+            /// Bits 3: descriptors may program filters (RW)
+            pub const fn FD_PROG_ENABLE(self) -> bool { self.0 & 0x8 != 0 }
+            /// The word with bits 3 set.
+            pub const fn with_FD_PROG_ENABLE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x8) | (((value as u16) << 3) & 0x8);
+                self
+            }
+        }
+
+        /// Guaranteed filters. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct MAX_FD_FLTR_DEDICATED(pub u16);
+        impl MAX_FD_FLTR_DEDICATED {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0xffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x5c;
+            /// Bits 15:0: how many (RW)
+            pub const fn NUM(self) -> u16 { self.0 }
+            /// The word with bits 15:0 set.
+            pub const fn with_NUM(mut self, value: u16) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Shared filters. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct MAX_FD_FLTR_SHARED(pub u16);
+        impl MAX_FD_FLTR_SHARED {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0xffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x5e;
+            /// Bits 15:0: how many at most (RW)
+            pub const fn NUM(self) -> u16 { self.0 }
+            /// The word with bits 15:0 set.
+            pub const fn with_NUM(mut self, value: u16) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Flow director's queue when a filter names none. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct FD_DEF_Q(pub u16);
+        impl FD_DEF_Q {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0x77ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0x8800;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x60;
+            /// Bits 10:0: queue (RW)
+            pub const fn Q(self) -> u16 { self.0 & 0x7ff }
+            /// The word with bits 10:0 set.
+            pub const fn with_Q(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value) & 0x7ff);
+                self
+            }
+            /// Bits 14:12: 2 to the power of n queues (RW)
+            pub const fn GRP(self) -> u8 { ((self.0 >> 12) & 0x7) as u8 }
+            /// The word with bits 14:12 set.
+            pub const fn with_GRP(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7000) | (((value as u16) << 12) & 0x7000);
+                self
+            }
+        }
+
+        /// Where results of programming go. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct FD_REPORT_OPT(pub u16);
+        impl FD_REPORT_OPT {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0xf7ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0x800;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x62;
+            /// Bits 10:0: queue (RW)
+            pub const fn Q(self) -> u16 { self.0 & 0x7ff }
+            /// The word with bits 10:0 set.
+            pub const fn with_Q(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x7ff) | ((value) & 0x7ff);
+                self
+            }
+            /// Bits 14:12: priority of FD_DEF_Q (RW)
+            pub const fn DEF_PRIORITY(self) -> u8 { ((self.0 >> 12) & 0x7) as u8 }
+            /// The word with bits 14:12 set.
+            pub const fn with_DEF_PRIORITY(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x7000) | (((value as u16) << 12) & 0x7000);
+                self
+            }
+            /// Bits 15: packets without a filter are dropped (RW)
+            pub const fn DEF_DROP(self) -> bool { self.0 & 0x8000 != 0 }
+            /// The word with bits 15 set.
+            pub const fn with_DEF_DROP(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x8000) | (((value as u16) << 15) & 0x8000);
+                self
+            }
+        }
+
+        /// PASID of the VSI's DMA. (E810 ice_adminq_cmd.h ice_aqc_vsi_props)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PASID_ID(pub u32);
+        impl PASID_ID {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x800fffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x7ff00000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x64;
+            /// Bits 19:0: PASID (RW)
+            pub const fn PASID(self) -> u32 { self.0 & 0xfffff }
+            /// The word with bits 19:0 set.
+            pub const fn with_PASID(mut self, value: u32) -> Self {
+                self.0 = (self.0 & !0xfffff) | ((value) & 0xfffff);
+                self
+            }
+            /// Bits 31: PASID counts (RW)
+            pub const fn VALID(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_VALID(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Which sections count.
+            VALID_SECTIONS,
+            /// Switch.
+            SW_ID,
+            /// Loopback.
+            SW_FLAGS,
+            /// Pruning of received packets, and the way out.
+            SW_FLAGS2,
+            /// Statistics of the switch.
+            VEB_STAT_ID,
+            /// Security.
+            SEC_FLAGS,
+            /// Inner port VLAN, with priority.
+            PORT_BASED_INNER_VLAN,
+            /// Inner VLAN.
+            INNER_VLAN_FLAGS,
+            /// User priorities of received packets.
+            INGRESS_TABLE,
+            /// User priorities of sent packets.
+            EGRESS_TABLE,
+            /// Outer port VLAN, with priority.
+            PORT_BASED_OUTER_VLAN,
+            /// Outer tag.
+            OUTER_VLAN_FLAGS,
+            /// How receive queues are given.
+            MAPPING_FLAGS,
+            /// Receive queues; when contiguous, element 0 is the first and element 1 how many there are.
+            Q_MAPPING,
+            /// Receive queues of a traffic class.
+            TC_MAPPING,
+            /// RSS.
+            Q_OPT_RSS,
+            /// Traffic class.
+            Q_OPT_TC,
+            /// Other queueing options.
+            Q_OPT_FLAGS,
+            /// User priorities of outer tags.
+            OUTER_UP_TABLE,
+            /// Access control lists.
+            ACL_DEF_ACT,
+            /// Flow director.
+            FD_OPTIONS,
+            /// Guaranteed filters.
+            MAX_FD_FLTR_DEDICATED,
+            /// Shared filters.
+            MAX_FD_FLTR_SHARED,
+            /// Flow director's queue when a filter names none.
+            FD_DEF_Q,
+            /// Where results of programming go.
+            FD_REPORT_OPT,
+            /// PASID of the VSI's DMA.
+            PASID_ID,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 26] = [Self::VALID_SECTIONS, Self::SW_ID, Self::SW_FLAGS, Self::SW_FLAGS2, Self::VEB_STAT_ID, Self::SEC_FLAGS, Self::PORT_BASED_INNER_VLAN, Self::INNER_VLAN_FLAGS, Self::INGRESS_TABLE, Self::EGRESS_TABLE, Self::PORT_BASED_OUTER_VLAN, Self::OUTER_VLAN_FLAGS, Self::MAPPING_FLAGS, Self::Q_MAPPING, Self::TC_MAPPING, Self::Q_OPT_RSS, Self::Q_OPT_TC, Self::Q_OPT_FLAGS, Self::OUTER_UP_TABLE, Self::ACL_DEF_ACT, Self::FD_OPTIONS, Self::MAX_FD_FLTR_DEDICATED, Self::MAX_FD_FLTR_SHARED, Self::FD_DEF_Q, Self::FD_REPORT_OPT, Self::PASID_ID];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x80;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "VsiProperties",
+            size: SIZE, spans: &[
+                Span { at: 0x0, count: 1, stride: 0x2, what: What::Register(Register { name: "VALID_SECTIONS", size: 2, reset: 0x0, rw: 0x1dff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2, count: 1, stride: 0x1, what: What::Register(Register { name: "SW_ID", size: 1, reset: 0x0, rw: 0xff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x3, count: 1, stride: 0x1, what: What::Register(Register { name: "SW_FLAGS", size: 1, reset: 0x0, rw: 0xe0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x4, count: 1, stride: 0x1, what: What::Register(Register { name: "SW_FLAGS2", size: 1, reset: 0x0, rw: 0x19, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x5, count: 1, stride: 0x1, what: What::Register(Register { name: "VEB_STAT_ID", size: 1, reset: 0x0, rw: 0x3f, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x6, count: 1, stride: 0x1, what: What::Register(Register { name: "SEC_FLAGS", size: 1, reset: 0x0, rw: 0x15, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8, count: 1, stride: 0x2, what: What::Register(Register { name: "PORT_BASED_INNER_VLAN", size: 2, reset: 0x0, rw: 0xffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0xc, count: 1, stride: 0x1, what: What::Register(Register { name: "INNER_VLAN_FLAGS", size: 1, reset: 0x0, rw: 0x3f, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x10, count: 1, stride: 0x4, what: What::Register(Register { name: "INGRESS_TABLE", size: 4, reset: 0x0, rw: 0xffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x14, count: 1, stride: 0x4, what: What::Register(Register { name: "EGRESS_TABLE", size: 4, reset: 0x0, rw: 0xffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x18, count: 1, stride: 0x2, what: What::Register(Register { name: "PORT_BASED_OUTER_VLAN", size: 2, reset: 0x0, rw: 0xffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x1a, count: 1, stride: 0x1, what: What::Register(Register { name: "OUTER_VLAN_FLAGS", size: 1, reset: 0x0, rw: 0xff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x1c, count: 1, stride: 0x2, what: What::Register(Register { name: "MAPPING_FLAGS", size: 2, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x1e, count: 16, stride: 0x2, what: What::Register(Register { name: "Q_MAPPING", size: 2, reset: 0x0, rw: 0x7ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x3e, count: 8, stride: 0x2, what: What::Register(Register { name: "TC_MAPPING", size: 2, reset: 0x0, rw: 0x7fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x4e, count: 1, stride: 0x1, what: What::Register(Register { name: "Q_OPT_RSS", size: 1, reset: 0x0, rw: 0xff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x4f, count: 1, stride: 0x1, what: What::Register(Register { name: "Q_OPT_TC", size: 1, reset: 0x0, rw: 0x9f, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x50, count: 1, stride: 0x1, what: What::Register(Register { name: "Q_OPT_FLAGS", size: 1, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x54, count: 1, stride: 0x4, what: What::Register(Register { name: "OUTER_UP_TABLE", size: 4, reset: 0x0, rw: 0xffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x58, count: 1, stride: 0x2, what: What::Register(Register { name: "ACL_DEF_ACT", size: 2, reset: 0x0, rw: 0xffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x5a, count: 1, stride: 0x2, what: What::Register(Register { name: "FD_OPTIONS", size: 2, reset: 0x0, rw: 0xb, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x5c, count: 1, stride: 0x2, what: What::Register(Register { name: "MAX_FD_FLTR_DEDICATED", size: 2, reset: 0x0, rw: 0xffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x5e, count: 1, stride: 0x2, what: What::Register(Register { name: "MAX_FD_FLTR_SHARED", size: 2, reset: 0x0, rw: 0xffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x60, count: 1, stride: 0x2, what: What::Register(Register { name: "FD_DEF_Q", size: 2, reset: 0x0, rw: 0x77ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x62, count: 1, stride: 0x2, what: What::Register(Register { name: "FD_REPORT_OPT", size: 2, reset: 0x0, rw: 0xf7ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x64, count: 1, stride: 0x4, what: What::Register(Register { name: "PASID_ID", size: 4, reset: 0x0, rw: 0x800fffff, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+}
+
 /// The CPU's two stages: a guest's own page tables, extended page tables (EPT) and page-modification logging.
 pub mod ept {
     use super::*;

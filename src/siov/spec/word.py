@@ -120,8 +120,9 @@ class Word:
     """A value of `width` bits whose fields are class attributes; immutable and comparable by its raw value.
 
     Class keywords: `width` in bits (a multiple of 8; over 64, a multiple of 64), `at` the usual byte
-    offset in its block (a block may place it elsewhere), `ref` the section of the specification, and
-    `access` another access kind for the fields of the word that this one inherits from.
+    offset in its block (a block may place it elsewhere), `count` and `stride` (bytes) for a row of them
+    from there, `ref` the section of the specification, and `access` another access kind for the fields of
+    the word that this one inherits from.
     """
 
     __slots__ = ("raw",)
@@ -129,14 +130,24 @@ class Word:
     raw: int
     width: ClassVar[int]
     at: ClassVar[int]
+    count: ClassVar[int]
+    stride: ClassVar[int]
     ref: ClassVar[str]
     fields: ClassVar[Mapping[str, Field]]
 
     def __init_subclass__(
-        cls, *, width: int, ref: str, at: int | None = None, access: Access | None = None
+        cls,
+        *,
+        width: int,
+        ref: str,
+        at: int | None = None,
+        count: int = 1,
+        stride: int | None = None,
+        access: Access | None = None,
     ) -> None:
         _check_names(cls)  # before a field called `width` is overwritten here
         cls.width, cls.ref = width, ref
+        cls.count, cls.stride = count, width // 8 if stride is None else stride
         if at is not None:
             cls.at = at
         for name, field in getattr(cls, "fields", {}).items():
@@ -328,7 +339,7 @@ def _declared(cls: type[RegisterBlock]) -> Iterator[Span]:
                 raise SpecError(
                     f"{cls.__name__}.{name}: a word in a block's body needs at=OFFSET, or place()"
                 )
-            yield Span(value, value.at, 1, value.width // 8, name)
+            yield Span(value, value.at, value.count, value.stride, name)
 
 
 def _check_block(cls: type[RegisterBlock]) -> None:
