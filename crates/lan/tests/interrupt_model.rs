@@ -1,4 +1,5 @@
 //! Moderation and message storage against slow references that look at every microsecond and every vector.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use proptest::collection::vec;
 use proptest::prelude::*;

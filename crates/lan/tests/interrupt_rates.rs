@@ -31,7 +31,7 @@ fn measure(itr_us: u32, intrl_us: u32, load: &Load, events: u32) -> f64 {
     let mut interrupts = Interrupts::new(0);
     let mut random = Random(0x1234_5678_9ABC_DEF1);
     interrupts.set_itr(V, 0, itr_us / 2, 0);
-    interrupts.set_rate(V, 1 << 6 | intrl_us / 4, 0);
+    interrupts.set_rate(V, (1 << 6) | (intrl_us / 4), 0);
     let _ = interrupts.write_dyn_ctl(V, ENABLE, 0);
     let (mut at, mut count, mut enable) = (0.0, 0, None::<Ns>);
     let mut taken = vec![];

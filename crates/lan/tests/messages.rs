@@ -1,4 +1,5 @@
 //! The MSI-X table, its pending bits, and the slots of interrupt message storage.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use siov_lan::interrupt::{Message, Messages, Vector};
 

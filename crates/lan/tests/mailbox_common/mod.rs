@@ -1,18 +1,33 @@
 //! Drivers of mailboxes: rings as iavf and ice set them up, in a memory for each address space.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part")]
 
 use std::collections::HashMap;
 
 use siov_iommu::Pasid;
-use siov_lan::mailbox::{
-    Descriptor, Mailboxes, Memory, Outcome, Owner, Queue, Register, Unreachable, flags,
-};
+use siov_lan::mailbox::{Mailboxes, Memory, Outcome, Owner, Queue, Register, Unreachable};
 use siov_mem::Iova;
+use siov_spec::e810::{AqDesc, AqFlags, AqOpcode, AqRc};
 
 pub const PF: Owner = Owner::Pf;
+pub const A: Owner = Owner::Vsi(3);
+pub const B: Owner = Owner::Vsi(767);
+/// Nobody's memory.
 pub const NOWHERE: Iova = Iova(0x8000_0000);
-const RING: u32 = 32;
+pub const RING: u32 = 32;
 const SPACE: usize = 0x5_0000;
+
+pub const DONE: AqFlags = AqFlags(0).with_DD(true).with_CMP(true);
+
+/// How a descriptor completed: done, done with an error, or not yet; and its return code.
+pub fn status(descriptor: AqDesc) -> (AqFlags, u16) {
+    (AqFlags(descriptor.FLAGS() & DONE.with_ERR(true).0), descriptor.RETVAL())
+}
+
+pub const OK: (AqFlags, u16) = (DONE, 0);
+
+pub fn error(code: AqRc) -> (AqFlags, u16) {
+    (DONE.with_ERR(true), code as u16)
+}
 
 /// Where a queue's ring is, in its owner's memory.
 pub fn ring(queue: Queue) -> Iova {
@@ -60,19 +75,16 @@ impl Memory for Spaces {
 }
 
 /// A well-formed message of some bytes; [`Guests::send`] gives it its buffer.
-pub fn message(opcode: u16, datalen: u16) -> Descriptor {
-    let data = if datalen == 0 { 0 } else { flags::BUF | flags::RD };
-    let large = if datalen > 512 { flags::LB } else { 0 };
-    let flags = flags::SI | data | large;
-    let cookie_high = 0x0102_0304;
-    Descriptor {
-        flags,
-        opcode,
-        datalen,
-        cookie_high,
-        cookie_low: 0xA0B0_C0D0,
-        ..Descriptor::default()
-    }
+pub fn message(opcode: AqOpcode, datalen: u16) -> AqDesc {
+    let flags = AqFlags(0).with_SI(true).with_LB(datalen > 512);
+    let flags = flags.with_BUF(datalen > 0).with_RD(datalen > 0);
+    let descriptor = AqDesc::default().with_FLAGS(flags.0).with_OPCODE(opcode as u16);
+    descriptor.with_DATALEN(datalen).with_COOKIE_HIGH(0x0102_0304).with_COOKIE_LOW(0xA0B0_C0D0)
+}
+
+/// A descriptor with another buffer.
+pub fn at(descriptor: AqDesc, address: Iova) -> AqDesc {
+    descriptor.with_ADDR_HIGH((address.0 >> 32) as u32).with_ADDR_LOW(address.0 as u32)
 }
 
 /// The mailboxes and the memories of those who use them.
@@ -126,9 +138,9 @@ impl Guests {
     }
 
     fn refill(&mut self, owner: Owner, index: u32) {
-        let flags = flags::BUF | flags::LB;
-        let address = buffer(Queue::ARQ, index);
-        let posted = Descriptor { flags, datalen: 4096, address, ..Descriptor::default() };
+        let flags = AqFlags(0).with_BUF(true).with_LB(true);
+        let posted = AqDesc::default().with_FLAGS(flags.0).with_DATALEN(4096);
+        let posted = at(posted, buffer(Queue::ARQ, index));
         self.put_descriptor(owner, Queue::ARQ, index, posted);
     }
 
@@ -155,27 +167,21 @@ impl Guests {
         self.memory.part(pasid(owner), at, len).unwrap()
     }
 
-    pub fn put_descriptor(
-        &mut self,
-        owner: Owner,
-        queue: Queue,
-        index: u32,
-        descriptor: Descriptor,
-    ) {
+    pub fn put_descriptor(&mut self, owner: Owner, queue: Queue, index: u32, descriptor: AqDesc) {
         let at = Iova(ring(queue).0 + u64::from(index) * 32);
         self.memory_of(owner, at, 32).copy_from_slice(&descriptor.to_bytes());
     }
 
-    fn descriptor(&mut self, owner: Owner, queue: Queue, index: u32) -> Descriptor {
+    fn descriptor(&mut self, owner: Owner, queue: Queue, index: u32) -> AqDesc {
         let at = Iova(ring(queue).0 + u64::from(index) * 32);
-        Descriptor::from_bytes((&*self.memory_of(owner, at, 32)).try_into().unwrap())
+        AqDesc::from_bytes((&*self.memory_of(owner, at, 32)).try_into().unwrap())
     }
 
-    pub fn sent(&mut self, owner: Owner, index: u32) -> Descriptor {
+    pub fn sent(&mut self, owner: Owner, index: u32) -> AqDesc {
         self.descriptor(owner, Queue::ATQ, index)
     }
 
-    pub fn received(&mut self, owner: Owner, index: u32) -> Descriptor {
+    pub fn received(&mut self, owner: Owner, index: u32) -> AqDesc {
         self.descriptor(owner, Queue::ARQ, index)
     }
 
@@ -186,13 +192,19 @@ impl Guests {
     /// Put a message at the tail of an owner's send queue and ring the doorbell.
     ///
     /// A descriptor without an address gets the entry's own buffer, with the data in it.
-    pub fn send(&mut self, owner: Owner, mut descriptor: Descriptor, data: &[u8]) {
+    pub fn send(&mut self, owner: Owner, mut descriptor: AqDesc, data: &[u8]) {
         let tail = self.get(owner, Register::ATQT);
-        if descriptor.address == Iova(0) {
-            descriptor.address = buffer(Queue::ATQ, tail);
-            self.memory_of(owner, descriptor.address, data.len()).copy_from_slice(data);
+        if (descriptor.ADDR_HIGH(), descriptor.ADDR_LOW()) == (0, 0) {
+            descriptor = self.fill(owner, tail, descriptor, data);
         }
         self.put_descriptor(owner, Queue::ATQ, tail, descriptor);
         self.set(owner, Register::ATQT, (tail + 1) % RING);
+    }
+
+    /// Put data into the buffer of an entry of the send queue: the descriptor with that buffer.
+    pub fn fill(&mut self, owner: Owner, index: u32, descriptor: AqDesc, data: &[u8]) -> AqDesc {
+        let buffer = buffer(Queue::ATQ, index);
+        self.memory_of(owner, buffer, data.len()).copy_from_slice(data);
+        at(descriptor, buffer)
     }
 }
