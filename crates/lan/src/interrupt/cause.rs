@@ -1,9 +1,6 @@
 //! Which vector an event interrupts, and which of the vector's timers holds it back.
 
-/// MSI-X vectors of the function.
-pub const MSIX_VECTORS: u32 = 2048;
-/// The most slots of interrupt message storage.
-pub const IMS_SLOTS: u32 = 16_384;
+use siov_spec::e810::{IMS_SLOTS, VECTORS, bar0};
 
 /// An interrupt vector: 0 to 2,047 is an entry of the MSI-X table, 2,048 + s slot s of the IMS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,17 +9,17 @@ pub struct Vector(pub u32);
 impl Vector {
     /// The vector of an MSI-X entry; there is none past the 2,048th.
     pub const fn msix(entry: u32) -> Option<Self> {
-        if entry < MSIX_VECTORS { Some(Self(entry)) } else { None }
+        if entry < VECTORS { Some(Self(entry)) } else { None }
     }
 
     /// The vector of an IMS slot; a register can't name one past the 16,384th.
     pub const fn ims(slot: u32) -> Option<Self> {
-        if slot < IMS_SLOTS { Some(Self(MSIX_VECTORS + slot)) } else { None }
+        if slot < IMS_SLOTS { Some(Self(VECTORS + slot)) } else { None }
     }
 
     /// The IMS slot, if the vector is one.
     pub const fn slot(self) -> Option<u32> {
-        self.0.checked_sub(MSIX_VECTORS)
+        self.0.checked_sub(VECTORS)
     }
 
     pub(super) fn index(self) -> usize {
@@ -72,15 +69,15 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// Decode a cause register: MSIX_INDX 10:0, ITR_INDX 12:11, CAUSE_ENA 30; with IMS 29, IMS_SLOT 26:13 instead of MSIX_INDX.
+    /// Decode a cause register; IMS and IMS_SLOT count in those that have them, and read 0 in the others.
     pub const fn from_register(raw: u32) -> Self {
-        let ims = raw >> 29 & 1 != 0;
-        let slot = raw >> 13 & (IMS_SLOTS - 1);
-        let vector = if ims { MSIX_VECTORS + slot } else { raw & (MSIX_VECTORS - 1) };
+        let raw = bar0::VPINT_MBX_CTL(raw);
+        let vector =
+            if raw.IMS() { VECTORS + raw.IMS_SLOT() as u32 } else { raw.MSIX_INDX() as u32 };
         Self {
             vector: Vector(vector),
-            itr: Itr::from_index(raw >> 11),
-            enabled: raw >> 30 & 1 != 0,
+            itr: Itr::from_index(raw.ITR_INDX() as u32),
+            enabled: raw.CAUSE_ENA(),
         }
     }
 }

@@ -1,16 +1,13 @@
 //! Where a vector's message goes: the MSI-X table and the slots of interrupt message storage.
 
-use super::cause::{MSIX_VECTORS, Vector};
+use siov_spec::e810::{VECTORS, bar3, ims_slot};
+
+use super::cause::Vector;
 
 /// Bytes of a table entry, and of an IMS slot.
 const ENTRY: u64 = 16;
 /// Where BAR3 has the pending bits.
-const PBA: u64 = 0x8000;
-/// Vector Control of the MSI-X table and Control of an IMS slot: the mask bit.
-const MASK: u32 = 1;
-/// Control of an IMS slot: the pending bit, read-only.
-const PENDING: u32 = 2;
-
+const PBA: u64 = bar3::PBA::AT as u64;
 /// A message to write to the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -33,21 +30,26 @@ struct Entry {
 impl Entry {
     const RESET: Self = Self { address: 0, data: 0, masked: true, pending: false };
 
-    fn word(&self, index: u64, pending: bool) -> u32 {
+    /// A dword, as an IMS slot has it; an MSI-X entry has no pending bit.
+    fn word(&self, index: u64) -> u32 {
+        let control = ims_slot::CONTROL(0).with_MASK(self.masked).with_PENDING(self.pending);
         match index {
             0 => self.address as u32,
             1 => (self.address >> 32) as u32,
             2 => self.data,
-            _ => u32::from(self.masked) * MASK + u32::from(pending && self.pending) * PENDING,
+            _ => control.0,
         }
     }
 
     fn set_word(&mut self, index: u64, value: u32) {
         match index {
-            0 => self.address = self.address & !0xFFFF_FFFF | u64::from(value & !3),
+            0 => {
+                let low = value & ims_slot::ADDRESS_LO::RW_MASK;
+                self.address = self.address & !0xFFFF_FFFF | u64::from(low);
+            }
             1 => self.address = self.address & 0xFFFF_FFFF | u64::from(value) << 32,
             2 => self.data = value,
-            _ => self.masked = value & MASK != 0,
+            _ => self.masked = ims_slot::CONTROL(value).MASK(),
         }
     }
 }
@@ -66,7 +68,7 @@ pub struct Messages {
 impl Messages {
     /// The MSI-X table and `ims` slots, as after a reset: all masked.
     pub fn new(ims: u32) -> Self {
-        let count = Vector(MSIX_VECTORS.saturating_add(ims)).index();
+        let count = Vector(VECTORS.saturating_add(ims)).index();
         Self { entries: vec![Entry::RESET; count], enabled: false, function_mask: false }
     }
 
@@ -103,7 +105,7 @@ impl Messages {
     pub fn set_control(&mut self, enabled: bool, function_mask: bool, out: &mut Vec<Message>) {
         (self.enabled, self.function_mask) = (enabled, function_mask);
         if enabled && !function_mask {
-            for vector in 0..MSIX_VECTORS {
+            for vector in 0..VECTORS {
                 self.deliver(Vector(vector), out);
             }
         }
@@ -111,7 +113,8 @@ impl Messages {
 
     /// Read BAR3: the table at 0, the pending bits at 0x8000, zero elsewhere; any width.
     pub fn read_bar3(&self, offset: u64, to: &mut [u8]) {
-        for (byte, at) in to.iter_mut().zip(offset..) {
+        to.fill(0); // an end of 64 bits is none of ours
+        for (byte, at) in to.iter_mut().zip(offset..=u64::MAX) {
             *byte = match at.checked_sub(PBA) {
                 None => self.byte(0, at),
                 Some(at) => self.pba_byte(at),
@@ -126,14 +129,15 @@ impl Messages {
 
     /// Read the IMS slots: ADDRESS_LO, ADDRESS_HI, DATA and CONTROL of 16 bytes each; any width.
     pub fn read_ims(&self, offset: u64, to: &mut [u8]) {
-        for (byte, at) in to.iter_mut().zip(offset..) {
-            *byte = self.byte(MSIX_VECTORS, at);
+        to.fill(0); // an end of 64 bits is none of ours
+        for (byte, at) in to.iter_mut().zip(offset..=u64::MAX) {
+            *byte = self.byte(VECTORS, at);
         }
     }
 
     /// Write the IMS slots; what it unmasks goes to `out`. Any width.
     pub fn write_ims(&mut self, offset: u64, from: &[u8], out: &mut Vec<Message>) {
-        self.write(MSIX_VECTORS, offset, from, out);
+        self.write(VECTORS, offset, from, out);
     }
 
     /// Everything as after a reset of the function; MSI-X Enable and Function Mask too.
@@ -153,13 +157,14 @@ impl Messages {
     /// The vector whose entry holds a byte of the table or the IMS; none past either one's end.
     fn vector_at(&self, first: u32, offset: u64) -> Option<Vector> {
         let vector = u64::from(first).checked_add(offset / ENTRY)?;
-        let end = if first == 0 { MSIX_VECTORS } else { self.count() };
+        let end = if first == 0 { VECTORS } else { self.count() };
         u32::try_from(vector).ok().filter(|vector| *vector < end).map(Vector)
     }
 
     fn byte(&self, first: u32, at: u64) -> u8 {
         let entry = self.vector_at(first, at).and_then(|vector| self.entries.get(vector.index()));
-        let word = entry.map_or(0, |entry| entry.word(at % ENTRY / 4, first != 0));
+        let msix = entry.map(|entry| Entry { pending: entry.pending && first != 0, ..*entry });
+        let word = msix.map_or(0, |entry| entry.word(at % ENTRY / 4));
         (word >> (at % 4 * 8)) as u8
     }
 
@@ -180,7 +185,7 @@ impl Messages {
             let skip = (at % 4) as usize;
             let (part, rest) = from.split_at(from.len().min(4 - skip));
             if let Some(entry) = self.entries.get_mut(vector.index()) {
-                let mut bytes = entry.word(at % ENTRY / 4, false).to_le_bytes();
+                let mut bytes = entry.word(at % ENTRY / 4).to_le_bytes();
                 bytes.iter_mut().skip(skip).zip(part).for_each(|(to, from)| *to = *from);
                 entry.set_word(at % ENTRY / 4, u32::from_le_bytes(bytes));
             }

@@ -24,7 +24,7 @@ mod messages;
 mod moderation;
 mod oicr;
 
-pub use cause::{Cause, IMS_SLOTS, Itr, MSIX_VECTORS, Vector};
+pub use cause::{Cause, Itr, Vector};
 pub use messages::{Message, Messages};
 pub use moderation::{Interrupts, Ns};
 pub use oicr::Oicr;

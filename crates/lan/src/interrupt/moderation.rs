@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::cause::{Itr, MSIX_VECTORS, Vector};
+use siov_spec::e810::VECTORS;
+use siov_spec::e810::bar0::{GLINT_DYN_CTL, GLINT_ITR, GLINT_RATE};
+
+use super::cause::{Itr, Vector};
 
 /// A time, or a stretch of time, in nanoseconds.
 pub type Ns = u64;
@@ -13,31 +16,12 @@ const ITR_UNIT: Ns = 2_000;
 /// Unit of INTRL.
 const INTRL_UNIT: Ns = 4_000;
 
-const INTENA: u32 = 1 << 0;
-const CLEARPBA: u32 = 1 << 1;
-const SWINT_TRIG: u32 = 1 << 2;
-const ITR_INDX: u32 = 3;
-const INTERVAL: u32 = 5;
-const INTERVAL_MAX: u32 = 0xFFF;
-const SW_ITR_INDX_ENA: u32 = 1 << 24;
-const SW_ITR_INDX: u32 = 25;
-const WB_ON_ITR: u32 = 1 << 30;
-const INTENA_MSK: u32 = 1 << 31;
-/// What GLINT_DYN_CTL keeps of a write as it is: ITR_INDX, INTERVAL, WB_ON_ITR.
-const KEPT: u32 = 3 << ITR_INDX | INTERVAL_MAX << INTERVAL | WB_ON_ITR;
-
-/// GLINT_RATE: INTERVAL 5:0 and the enable bit.
-const INTRL_MASK: u32 = 0x3F;
-const INTRL_ENA: u32 = 1 << 6;
-
 /// The registers and the state of one vector.
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
-    dyn_ctl: u32,
-    /// GLINT_ITR(0..2).
-    itr: [u16; 3],
-    /// GLINT_RATE.
-    rate: u8,
+    dyn_ctl: GLINT_DYN_CTL,
+    itr: [GLINT_ITR; 3],
+    rate: GLINT_RATE,
     /// Events that wait, a bit for each timer.
     waiting: u8,
     /// In `fired`.
@@ -51,19 +35,18 @@ struct State {
 impl State {
     /// When the vector's next message is due; `None` without an event, or while disabled.
     fn due(&self, now: Ns) -> Option<Ns> {
-        if self.waiting == 0 || self.dyn_ctl & INTENA == 0 {
+        if self.waiting == 0 || !self.dyn_ctl.INTENA() {
             return None;
         }
         let Some(last) = self.last else { return Some(now) };
         let timers = self.itr.iter().zip(0..).filter(|(_, i)| self.waiting & 1 << i != 0);
-        let itr = timers.map(|(itr, _)| Ns::from(*itr) * ITR_UNIT).min();
+        let itr = timers.map(|(itr, _)| Ns::from(itr.INTERVAL()) * ITR_UNIT).min();
         let itr = if self.waiting & Itr::None.bit() != 0 { 0 } else { itr.unwrap_or(0) };
         Some(last.saturating_add(itr.max(self.rate_interval())))
     }
 
     fn rate_interval(&self) -> Ns {
-        let rate = u32::from(self.rate);
-        if rate & INTRL_ENA == 0 { 0 } else { Ns::from(rate & INTRL_MASK) * INTRL_UNIT }
+        if self.rate.INTRL_ENA() { Ns::from(self.rate.INTERVAL()) * INTRL_UNIT } else { 0 }
     }
 }
 
@@ -83,7 +66,7 @@ pub struct Interrupts {
 impl Interrupts {
     /// All MSI-X vectors and `ims` slots of interrupt message storage, as after a core reset.
     pub fn new(ims: u32) -> Self {
-        let count = Vector(MSIX_VECTORS.saturating_add(ims)).index();
+        let count = Vector(VECTORS.saturating_add(ims)).index();
         Self {
             vectors: vec![State::default(); count],
             deadlines: BTreeSet::new(),
@@ -100,54 +83,55 @@ impl Interrupts {
         }
     }
 
-    /// What software reads from GLINT_DYN_CTL: INTENA as it is, the write-only bits as 0.
+    /// What software reads from GLINT_DYN_CTL: INTENA as it is now, the write-only fields as 0.
     pub fn read_dyn_ctl(&self, vector: Vector) -> u32 {
-        self.vectors.get(vector.index()).map_or(0, |state| state.dyn_ctl)
+        self.vectors.get(vector.index()).map_or(0, |state| state.dyn_ctl.0)
     }
 
     /// A write of GLINT_DYN_CTL; true when CLEARPBA asks to clear the vector's pending bit.
     #[must_use]
     pub fn write_dyn_ctl(&mut self, vector: Vector, value: u32, now: Ns) -> bool {
         let Some(state) = self.vectors.get_mut(vector.index()) else { return false };
-        let intena = if value & INTENA_MSK != 0 { state.dyn_ctl } else { value } & INTENA;
-        let software = if value & SW_ITR_INDX_ENA != 0 { value } else { state.dyn_ctl };
-        let software = software & 3 << SW_ITR_INDX;
-        state.dyn_ctl = value & KEPT | intena | software;
-        let interval = value >> INTERVAL & INTERVAL_MAX;
-        if let Some(itr) = state.itr.get_mut((value >> ITR_INDX & 3) as usize) {
-            *itr = interval as u16;
+        let write = GLINT_DYN_CTL(value);
+        let old = state.dyn_ctl;
+        let intena = if write.INTENA_MSK() { old } else { write }.INTENA();
+        let software = if write.SW_ITR_INDX_ENA() { write } else { old }.SW_ITR_INDX();
+        let kept = GLINT_DYN_CTL(value & GLINT_DYN_CTL::RW_MASK);
+        state.dyn_ctl = kept.with_INTENA(intena).with_SW_ITR_INDX(software);
+        if let Some(itr) = state.itr.get_mut(usize::from(write.ITR_INDX())) {
+            *itr = itr.with_INTERVAL(write.INTERVAL());
         }
-        if value & SWINT_TRIG != 0 {
-            state.waiting |= Itr::from_index(software >> SW_ITR_INDX).bit();
+        if write.SWINT_TRIG() {
+            state.waiting |= Itr::from_index(software.into()).bit();
         }
         self.settle(vector, now);
-        value & CLEARPBA != 0
+        write.CLEARPBA()
     }
 
-    /// GLINT_ITR(index), in units of 2 µs.
+    /// GLINT_ITR(index).
     pub fn itr(&self, vector: Vector, index: u32) -> u32 {
         let state = self.vectors.get(vector.index());
-        state.and_then(|state| state.itr.get(index as usize)).copied().unwrap_or(0).into()
+        state.and_then(|state| state.itr.get(index as usize)).map_or(0, |itr| itr.0)
     }
 
-    /// A write of GLINT_ITR(index): 12 bits, in units of 2 µs.
+    /// A write of GLINT_ITR(index).
     pub fn set_itr(&mut self, vector: Vector, index: u32, value: u32, now: Ns) {
         let state = self.vectors.get_mut(vector.index());
         if let Some(itr) = state.and_then(|state| state.itr.get_mut(index as usize)) {
-            *itr = (value & INTERVAL_MAX) as u16;
+            *itr = GLINT_ITR(value & GLINT_ITR::RW_MASK);
             self.settle(vector, now);
         }
     }
 
     /// GLINT_RATE.
     pub fn rate(&self, vector: Vector) -> u32 {
-        self.vectors.get(vector.index()).map_or(0, |state| state.rate.into())
+        self.vectors.get(vector.index()).map_or(0, |state| state.rate.0)
     }
 
-    /// A write of GLINT_RATE: INTRL 5:0 in units of 4 µs, INTRL_ENA 6.
+    /// A write of GLINT_RATE.
     pub fn set_rate(&mut self, vector: Vector, value: u32, now: Ns) {
         if let Some(state) = self.vectors.get_mut(vector.index()) {
-            state.rate = (value & (INTRL_ENA | INTRL_MASK)) as u8;
+            state.rate = GLINT_RATE(value & GLINT_RATE::RW_MASK);
             self.settle(vector, now);
         }
     }
@@ -159,7 +143,7 @@ impl Interrupts {
 
     /// Whether the vector is in the mode that writes descriptors back without an interrupt (WB_ON_ITR).
     pub fn writes_back_on_itr(&self, vector: Vector) -> bool {
-        self.read_dyn_ctl(vector) & WB_ON_ITR != 0
+        GLINT_DYN_CTL(self.read_dyn_ctl(vector)).WB_ON_ITR()
     }
 
     /// Let go what is due.
@@ -225,7 +209,7 @@ impl Interrupts {
         state.last = Some(on_time.filter(|at| *at <= now).unwrap_or(now));
         state.waiting = 0;
         if self.automask {
-            state.dyn_ctl &= !INTENA;
+            state.dyn_ctl = state.dyn_ctl.with_INTENA(false);
         }
         if !state.fired {
             state.fired = true;

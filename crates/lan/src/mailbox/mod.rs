@@ -23,8 +23,7 @@ mod descriptor;
 mod registers;
 mod transfer;
 
-pub use descriptor::{Descriptor, MAX_DATA, Status, flags, opcode};
-pub use registers::{PAGE, Queue, Register, VSIS};
+pub use registers::{Queue, Register};
 pub use transfer::{Mailboxes, Outcome, Stop};
 
 use siov_iommu::Pasid;

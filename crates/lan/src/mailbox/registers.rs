@@ -1,15 +1,8 @@
 //! The ten registers of a mailbox.
 
-/// VSIs, and so mailbox pages.
-pub const VSIS: u16 = 768;
-/// Bytes from one VSI's registers to the next one's.
-pub const PAGE: u64 = 4096;
-
-const LEN: u32 = 0x3FF;
-pub(super) const VFE: u32 = 1 << 28;
-pub(super) const OVFL: u32 = 1 << 29;
-pub(super) const CRIT: u32 = 1 << 30;
-pub(super) const ENABLE: u32 = 1 << 31;
+use siov_mem::Iova;
+use siov_spec::e810::vsi_mailbox as words;
+use siov_spec::e810::vsi_mailbox::ATQLEN;
 
 /// A queue of a mailbox, as seen by its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,19 +74,19 @@ enum Part {
     Tail,
 }
 
-/// Base, length, head and tail of one queue.
+/// Base, length, head and tail of one queue; both queues have the same fields.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ring {
     bal: u32,
     bah: u32,
-    pub len: u32,
-    pub head: u32,
+    pub len: ATQLEN,
+    head: u32,
     tail: u32,
 }
 
 impl Ring {
     pub fn runs(&self) -> bool {
-        self.len & (ENABLE | CRIT) == ENABLE
+        self.len.ENABLE() && !self.len.CRIT()
     }
 
     /// Whether no entry belongs to the device.
@@ -107,26 +100,26 @@ impl Ring {
     }
 
     /// Where the head's descriptor is; `None` when head or tail are outside the ring.
-    pub fn head_at(&self, size: u64) -> Option<siov_mem::Iova> {
-        let len = self.len & LEN;
+    pub fn head_at(&self, size: u64) -> Option<Iova> {
+        let len = u32::from(self.len.LEN());
         let base = u64::from(self.bah) << 32 | u64::from(self.bal);
         let inside = self.head < len && self.tail < len;
         let offset = inside.then_some(u64::from(self.head) * size)?;
-        siov_mem::Iova(base).checked_add(offset)
+        Iova(base).checked_add(offset)
     }
 
     pub fn advance(&mut self) {
         let next = self.head.saturating_add(1);
-        self.head = if next >= self.len & LEN { 0 } else { next };
+        self.head = if next >= self.len.LEN().into() { 0 } else { next };
     }
 
     fn part(&mut self, part: Part) -> (&mut u32, u32) {
         match part {
-            Part::Bal => (&mut self.bal, !0x3F), // 64-byte aligned: the low bits read 0
-            Part::Bah => (&mut self.bah, !0),
-            Part::Len => (&mut self.len, ENABLE | CRIT | OVFL | VFE | LEN),
-            Part::Head => (&mut self.head, LEN),
-            Part::Tail => (&mut self.tail, LEN),
+            Part::Bal => (&mut self.bal, words::ATQBAL::RW_MASK),
+            Part::Bah => (&mut self.bah, words::ATQBAH::RW_MASK),
+            Part::Len => (&mut self.len.0, ATQLEN::RW_MASK),
+            Part::Head => (&mut self.head, words::ATQH::RW_MASK),
+            Part::Tail => (&mut self.tail, words::ATQT::RW_MASK),
         }
     }
 }
@@ -157,6 +150,6 @@ impl Mailbox {
 
     /// What a reset of the VSI or the PF clears: the LEN registers.
     pub fn stop(&mut self) {
-        (self.atq.len, self.arq.len) = (0, 0);
+        (self.atq.len, self.arq.len) = (ATQLEN(0), ATQLEN(0));
     }
 }

@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 
 use siov_iommu::Pasid;
 use siov_mem::Iova;
+use siov_spec::e810::{AQ_DESC_BYTES, AQ_MAX_BUF, AqDesc, AqFlags, AqOpcode, AqRc, VSIS};
 
-use super::descriptor::{Descriptor, MAX_DATA, Status, flags, opcode};
-use super::registers::{CRIT, Mailbox, OVFL, Queue, Register, Ring, VFE, VSIS};
+use super::descriptor::{buffer, check, completed, received, room};
+use super::registers::{Mailbox, Queue, Register, Ring};
 use super::{Memory, Owner, Unreachable};
-
-/// Bytes between descriptors.
-const STEP: u64 = Descriptor::SIZE as u64;
 
 /// A queue that stopped: CRIT is set in its LEN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +47,13 @@ impl Outcome {
 /// How far a message came.
 enum Sent {
     /// To an end, good or bad: its descriptor completes.
-    Done(Status),
+    Done(AqRc),
     /// The PF has no buffer for it.
     Waits,
 }
 
-impl From<Status> for Sent {
-    fn from(status: Status) -> Self {
+impl From<AqRc> for Sent {
+    fn from(status: AqRc) -> Self {
         Self::Done(status)
     }
 }
@@ -91,7 +89,7 @@ impl Mailboxes {
     pub fn new() -> Self {
         Self {
             pf: Mailbox::default(),
-            guests: vec![Guest::default(); VSIS.into()],
+            guests: vec![Guest::default(); VSIS as usize],
             pasid_mode: false,
             waiting: BTreeSet::new(),
             turn: 0,
@@ -197,19 +195,19 @@ impl Mailboxes {
         queue: Queue,
         memory: &mut impl Memory,
         out: &mut Outcome,
-    ) -> Option<(Iova, Descriptor)> {
+    ) -> Option<(Iova, AqDesc)> {
         let ring = *self.ring(owner, queue)?;
         if !ring.runs() || ring.is_empty() {
             return None;
         }
-        let Some(at) = ring.head_at(STEP) else {
+        let Some(at) = ring.head_at(AQ_DESC_BYTES.into()) else {
             self.stop(Stop { owner, queue, fault: false }, out);
             return None;
         };
-        let mut bytes = [0; Descriptor::SIZE];
+        let mut bytes = [0; AQ_DESC_BYTES as usize];
         let read = self.space(owner).and_then(|pasid| memory.read(pasid, at, &mut bytes));
         self.reached(read, owner, queue, out)?;
-        Some((at, Descriptor::from_bytes(&bytes)))
+        Some((at, AqDesc::from_bytes(&bytes)))
     }
 
     /// `None` when a DMA failed, which stops the queue.
@@ -228,10 +226,11 @@ impl Mailboxes {
 
     fn stop(&mut self, stop: Stop, out: &mut Outcome) {
         if let Some(ring) = self.ring(stop.owner, stop.queue) {
-            ring.len |= CRIT;
+            ring.len = ring.len.with_CRIT(true);
         }
         if stop.owner != Owner::Pf {
-            self.pf.ring(stop.queue).len |= VFE;
+            let ring = self.pf.ring(stop.queue);
+            ring.len = ring.len.with_VFE(true);
             out.cause(Owner::Pf);
         }
         out.stops.push(stop);
@@ -257,17 +256,17 @@ impl Mailboxes {
     /// Send an owner's next message; `None` when there is none, or it has to wait, or its queue has stopped.
     fn step(&mut self, owner: Owner, memory: &mut impl Memory, out: &mut Outcome) -> Option<()> {
         let (at, sent) = self.fetch(owner, Queue::ATQ, memory, out)?;
-        let Sent::Done(status) = self.send(owner, &sent, memory, out)? else {
+        let Sent::Done(status) = self.send(owner, sent, memory, out)? else {
             if let Owner::Vsi(vsi) = owner {
                 self.waiting.insert(vsi);
             }
             return None;
         };
-        let bytes = sent.completed(status).to_bytes();
+        let bytes = completed(sent, status).to_bytes();
         let written = self.space(owner).and_then(|pasid| memory.write(pasid, at, &bytes));
         self.reached(written, owner, Queue::ATQ, out)?;
         self.ring(owner, Queue::ATQ)?.advance();
-        if sent.flags & flags::SI == 0 {
+        if !AqFlags(sent.FLAGS()).SI() {
             out.cause(owner);
         }
         Some(())
@@ -277,79 +276,72 @@ impl Mailboxes {
     fn send(
         &mut self,
         from: Owner,
-        sent: &Descriptor,
+        sent: AqDesc,
         memory: &mut impl Memory,
         out: &mut Outcome,
     ) -> Option<Sent> {
-        let (to, retval) = match (from, sent.opcode) {
-            (_, opcode::QUEUE_SHUTDOWN) => return Some(Status::Ok.into()),
-            (Owner::Vsi(vsi), opcode::SEND_MSG_TO_PF) => (Owner::Pf, vsi),
-            (Owner::Pf, opcode::SEND_MSG_TO_VF) => match u16::try_from(sent.param0) {
-                Ok(vsi) if vsi < VSIS => (Owner::Vsi(vsi), 0),
-                _ => return Some(Status::Enxio.into()),
+        let (to, sender) = match (from, AqOpcode::from_raw(sent.OPCODE().into())) {
+            (_, Some(AqOpcode::Q_SHUTDOWN)) => return Some(AqRc::OK.into()),
+            (Owner::Vsi(vsi), Some(AqOpcode::SEND_MSG_TO_PF)) => (Owner::Pf, vsi),
+            (Owner::Pf, Some(AqOpcode::SEND_MSG_TO_VF)) => match u16::try_from(sent.PARAM0()) {
+                Ok(vsi) if u32::from(vsi) < VSIS => (Owner::Vsi(vsi), 0),
+                _ => return Some(AqRc::ENXIO.into()),
             },
-            _ => return Some(Status::Esrch.into()),
+            _ => return Some(AqRc::ESRCH.into()),
         };
-        let checked = sent.check();
-        if checked != Status::Ok {
+        let checked = check(sent);
+        if checked != AqRc::OK {
             return Some(checked.into());
         }
         if to == Owner::Pf && self.pf.arq.is_full() {
             return Some(Sent::Waits);
         }
-        let mut buffer = [0; MAX_DATA];
-        let data = buffer.get_mut(..sent.datalen.into())?;
-        let read = match data {
-            [] => Ok(()),
-            data => self.space(from).and_then(|pasid| memory.read(pasid, sent.address, data)),
-        };
-        self.reached(read, from, Queue::ATQ, out)?;
-        let event = Descriptor { retval, ..*sent };
-        Some(self.deliver(to, &event, buffer.get(..sent.datalen.into())?, memory, out).into())
+        let mut bytes = [0; AQ_MAX_BUF as usize];
+        let data = bytes.get_mut(..sent.DATALEN().into())?;
+        if !data.is_empty() {
+            let read = self.space(from).and_then(|pasid| memory.read(pasid, buffer(sent), data));
+            self.reached(read, from, Queue::ATQ, out)?;
+        }
+        Some(self.deliver(to, sent, sender, data, memory, out).into())
     }
 
     /// Put a message into the receiver's next buffer.
     fn deliver(
         &mut self,
         to: Owner,
-        event: &Descriptor,
+        sent: AqDesc,
+        sender: u16,
         data: &[u8],
         memory: &mut impl Memory,
         out: &mut Outcome,
-    ) -> Status {
+    ) -> AqRc {
         let Some(arq) = self.ring(to, Queue::ARQ).filter(|arq| arq.runs()) else {
-            return Status::Enosys;
+            return AqRc::ENOSYS;
         };
         if arq.is_empty() {
-            arq.len |= OVFL;
-            return Status::Ebusy;
+            arq.len = arq.len.with_OVFL(true);
+            return AqRc::EBUSY;
         }
         let Some((at, posted)) = self.fetch(to, Queue::ARQ, memory, out) else {
-            return Status::Enosys;
+            return AqRc::ENOSYS;
         };
-        if event.datalen > posted.room() {
-            return Status::E2big;
+        if sent.DATALEN() > room(posted) {
+            return AqRc::E2BIG;
         }
-        let received = Descriptor {
-            flags: posted.flags & (flags::BUF | flags::LB) | flags::DD | flags::CMP,
-            param0: 0,
-            param1: 0,
-            address: posted.address,
-            ..*event
-        };
+        let event = received(sent, sender, posted).to_bytes();
         let written = self.space(to).and_then(|pasid| {
             if !data.is_empty() {
-                memory.write(pasid, posted.address, data)?;
+                memory.write(pasid, buffer(posted), data)?;
             }
-            memory.write(pasid, at, &received.to_bytes())
+            memory.write(pasid, at, &event)
         });
         if self.reached(written, to, Queue::ARQ, out).is_none() {
-            return Status::Enosys;
+            return AqRc::ENOSYS;
         }
         if let Some(arq) = self.ring(to, Queue::ARQ) {
             arq.advance();
         }
         out.cause(to);
-        Status::Ok
+        AqRc::OK
     }
 }
