@@ -192,6 +192,10 @@ from siov.spec.e810.interrupts import (
     Vector,
     WideCauseControl,
 )
+from siov.spec.e810.ptype import (
+    PTYPES,
+    Ptype,
+)
 from siov.spec.e810.queues import (
     QueueBaseHigh,
     QueueBaseLow,
@@ -261,6 +265,7 @@ __all__ = [
     "PKG_INFO_BYTES",
     "PKG_NAME_BYTES",
     "PORTS",
+    "PTYPES",
     "RSS_KEY_BYTES",
     "RSS_LUT_GLOBAL",
     "RSS_LUT_PF",
@@ -385,6 +390,7 @@ __all__ = [
     "PhyCaps",
     "PhyReportMode",
     "PhyType",
+    "Ptype",
     "QueueBaseHigh",
     "QueueBaseLow",
     "QueueHead",
