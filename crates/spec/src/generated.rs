@@ -719,18 +719,6 @@ pub mod e810 {
         }
     }
 
-    /// Parameters of a command without a buffer: nothing in common. (E810 ice_adminq_cmd.h)
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct AqParams(pub [u64; 2]);
-    impl AqParams {
-        /// Bits that are reserved: no field covers them.
-        pub const RSVD: [u64; 2] = [0xffffffffffffffff, 0xffffffffffffffff];
-        /// The word out of its 16 little-endian bytes.
-        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
-        /// The word as 16 little-endian bytes.
-        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
-    }
-
     /// Parameters of a command with a buffer. (E810 ice_adminq_cmd.h)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct AqBuffer(pub [u64; 2]);

@@ -12,7 +12,6 @@ from siov.spec.e810.adminq import (
     AqDesc,
     AqFlags,
     AqOpcode,
-    AqParams,
     AqRc,
 )
 from siov.spec.e810.aq_device import (
@@ -319,7 +318,6 @@ __all__ = [
     "AqOpcode",
     "AqPackageState",
     "AqPackageVersion",
-    "AqParams",
     "AqPhyCapsData",
     "AqPhyConfigData",
     "AqQueryPortEts",
