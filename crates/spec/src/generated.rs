@@ -76,6 +76,8 @@ pub mod e810 {
     pub const RXQ_MAX_BUFFERS: u32 = 0x5;
     /// Greatest frame, in bytes with its CRC
     pub const MAX_FRAME: u32 = 0x2600;
+    /// Packet types, with those not in use
+    pub const PTYPES: u32 = 0x9a;
 
     /// What a descriptor of the admin queue or mailbox asks for, or tells.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -715,18 +717,6 @@ pub mod e810 {
             self.0[3] = (self.0[3] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
             self
         }
-    }
-
-    /// Parameters of a command without a buffer: nothing in common. (E810 ice_adminq_cmd.h)
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct AqParams(pub [u64; 2]);
-    impl AqParams {
-        /// Bits that are reserved: no field covers them.
-        pub const RSVD: [u64; 2] = [0xffffffffffffffff, 0xffffffffffffffff];
-        /// The word out of its 16 little-endian bytes.
-        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
-        /// The word as 16 little-endian bytes.
-        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
     }
 
     /// Parameters of a command with a buffer. (E810 ice_adminq_cmd.h)
@@ -10574,6 +10564,444 @@ pub mod e810 {
                 Span { at: 0xc000000, count: 16384, stride: 0x10, what: What::Block("IMS", &crate::e810::ims_slot::BLOCK) },
                 Span { at: 0xc100000, count: 16384, stride: 0x4, what: What::Register(Register { name: "IMS_RATE", size: 4, reset: 0x0, rw: 0x7f, rw1c: 0x0, sticky: 0x0 }) },
         ] };
+    }
+
+    /// Packet type of a receive descriptor (libie); numbers that are missing are not in use.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Ptype {
+        /// `0x1`
+        L2 = 0x1,
+        /// `0x2`
+        L2_TIMESYNC = 0x2,
+        /// `0x3`
+        L2_FIP = 0x3,
+        /// `0x6`
+        L2_LLDP = 0x6,
+        /// `0x7`
+        L2_ECP = 0x7,
+        /// `0xa`
+        L2_EAPOL = 0xa,
+        /// `0xb`
+        L2_ARP = 0xb,
+        /// `0xc`
+        L3_12 = 0xc,
+        /// `0xd`
+        L3_13 = 0xd,
+        /// `0xe`
+        L3_14 = 0xe,
+        /// `0xf`
+        L3_15 = 0xf,
+        /// `0x10`
+        L3_16 = 0x10,
+        /// `0x11`
+        L3_17 = 0x11,
+        /// `0x12`
+        L3_18 = 0x12,
+        /// `0x13`
+        L3_19 = 0x13,
+        /// `0x14`
+        L3_20 = 0x14,
+        /// `0x15`
+        L3_21 = 0x15,
+        /// `0x16`
+        IPV4_FRAG = 0x16,
+        /// `0x17`
+        IPV4 = 0x17,
+        /// `0x18`
+        IPV4_UDP = 0x18,
+        /// `0x1a`
+        IPV4_TCP = 0x1a,
+        /// `0x1b`
+        IPV4_SCTP = 0x1b,
+        /// `0x1c`
+        IPV4_ICMP = 0x1c,
+        /// `0x1d`
+        IPV4_IP_IPV4_FRAG = 0x1d,
+        /// `0x1e`
+        IPV4_IP_IPV4 = 0x1e,
+        /// `0x1f`
+        IPV4_IP_IPV4_UDP = 0x1f,
+        /// `0x21`
+        IPV4_IP_IPV4_TCP = 0x21,
+        /// `0x22`
+        IPV4_IP_IPV4_SCTP = 0x22,
+        /// `0x23`
+        IPV4_IP_IPV4_ICMP = 0x23,
+        /// `0x24`
+        IPV4_IP_IPV6_FRAG = 0x24,
+        /// `0x25`
+        IPV4_IP_IPV6 = 0x25,
+        /// `0x26`
+        IPV4_IP_IPV6_UDP = 0x26,
+        /// `0x28`
+        IPV4_IP_IPV6_TCP = 0x28,
+        /// `0x29`
+        IPV4_IP_IPV6_SCTP = 0x29,
+        /// `0x2a`
+        IPV4_IP_IPV6_ICMP = 0x2a,
+        /// `0x2b`
+        IPV4_GRENAT = 0x2b,
+        /// `0x2c`
+        IPV4_GRENAT_IPV4_FRAG = 0x2c,
+        /// `0x2d`
+        IPV4_GRENAT_IPV4 = 0x2d,
+        /// `0x2e`
+        IPV4_GRENAT_IPV4_UDP = 0x2e,
+        /// `0x30`
+        IPV4_GRENAT_IPV4_TCP = 0x30,
+        /// `0x31`
+        IPV4_GRENAT_IPV4_SCTP = 0x31,
+        /// `0x32`
+        IPV4_GRENAT_IPV4_ICMP = 0x32,
+        /// `0x33`
+        IPV4_GRENAT_IPV6_FRAG = 0x33,
+        /// `0x34`
+        IPV4_GRENAT_IPV6 = 0x34,
+        /// `0x35`
+        IPV4_GRENAT_IPV6_UDP = 0x35,
+        /// `0x37`
+        IPV4_GRENAT_IPV6_TCP = 0x37,
+        /// `0x38`
+        IPV4_GRENAT_IPV6_SCTP = 0x38,
+        /// `0x39`
+        IPV4_GRENAT_IPV6_ICMP = 0x39,
+        /// `0x3a`
+        IPV4_GRENAT_MAC = 0x3a,
+        /// `0x3b`
+        IPV4_GRENAT_MAC_IPV4_FRAG = 0x3b,
+        /// `0x3c`
+        IPV4_GRENAT_MAC_IPV4 = 0x3c,
+        /// `0x3d`
+        IPV4_GRENAT_MAC_IPV4_UDP = 0x3d,
+        /// `0x3f`
+        IPV4_GRENAT_MAC_IPV4_TCP = 0x3f,
+        /// `0x40`
+        IPV4_GRENAT_MAC_IPV4_SCTP = 0x40,
+        /// `0x41`
+        IPV4_GRENAT_MAC_IPV4_ICMP = 0x41,
+        /// `0x42`
+        IPV4_GRENAT_MAC_IPV6_FRAG = 0x42,
+        /// `0x43`
+        IPV4_GRENAT_MAC_IPV6 = 0x43,
+        /// `0x44`
+        IPV4_GRENAT_MAC_IPV6_UDP = 0x44,
+        /// `0x46`
+        IPV4_GRENAT_MAC_IPV6_TCP = 0x46,
+        /// `0x47`
+        IPV4_GRENAT_MAC_IPV6_SCTP = 0x47,
+        /// `0x48`
+        IPV4_GRENAT_MAC_IPV6_ICMP = 0x48,
+        /// `0x49`
+        IPV4_GRENAT_MAC_VLAN = 0x49,
+        /// `0x4a`
+        IPV4_GRENAT_MAC_VLAN_IPV4_FRAG = 0x4a,
+        /// `0x4b`
+        IPV4_GRENAT_MAC_VLAN_IPV4 = 0x4b,
+        /// `0x4c`
+        IPV4_GRENAT_MAC_VLAN_IPV4_UDP = 0x4c,
+        /// `0x4e`
+        IPV4_GRENAT_MAC_VLAN_IPV4_TCP = 0x4e,
+        /// `0x4f`
+        IPV4_GRENAT_MAC_VLAN_IPV4_SCTP = 0x4f,
+        /// `0x50`
+        IPV4_GRENAT_MAC_VLAN_IPV4_ICMP = 0x50,
+        /// `0x51`
+        IPV4_GRENAT_MAC_VLAN_IPV6_FRAG = 0x51,
+        /// `0x52`
+        IPV4_GRENAT_MAC_VLAN_IPV6 = 0x52,
+        /// `0x53`
+        IPV4_GRENAT_MAC_VLAN_IPV6_UDP = 0x53,
+        /// `0x55`
+        IPV4_GRENAT_MAC_VLAN_IPV6_TCP = 0x55,
+        /// `0x56`
+        IPV4_GRENAT_MAC_VLAN_IPV6_SCTP = 0x56,
+        /// `0x57`
+        IPV4_GRENAT_MAC_VLAN_IPV6_ICMP = 0x57,
+        /// `0x58`
+        IPV6_FRAG = 0x58,
+        /// `0x59`
+        IPV6 = 0x59,
+        /// `0x5a`
+        IPV6_UDP = 0x5a,
+        /// `0x5c`
+        IPV6_TCP = 0x5c,
+        /// `0x5d`
+        IPV6_SCTP = 0x5d,
+        /// `0x5e`
+        IPV6_ICMP = 0x5e,
+        /// `0x5f`
+        IPV6_IP_IPV4_FRAG = 0x5f,
+        /// `0x60`
+        IPV6_IP_IPV4 = 0x60,
+        /// `0x61`
+        IPV6_IP_IPV4_UDP = 0x61,
+        /// `0x63`
+        IPV6_IP_IPV4_TCP = 0x63,
+        /// `0x64`
+        IPV6_IP_IPV4_SCTP = 0x64,
+        /// `0x65`
+        IPV6_IP_IPV4_ICMP = 0x65,
+        /// `0x66`
+        IPV6_IP_IPV6_FRAG = 0x66,
+        /// `0x67`
+        IPV6_IP_IPV6 = 0x67,
+        /// `0x68`
+        IPV6_IP_IPV6_UDP = 0x68,
+        /// `0x6a`
+        IPV6_IP_IPV6_TCP = 0x6a,
+        /// `0x6b`
+        IPV6_IP_IPV6_SCTP = 0x6b,
+        /// `0x6c`
+        IPV6_IP_IPV6_ICMP = 0x6c,
+        /// `0x6d`
+        IPV6_GRENAT = 0x6d,
+        /// `0x6e`
+        IPV6_GRENAT_IPV4_FRAG = 0x6e,
+        /// `0x6f`
+        IPV6_GRENAT_IPV4 = 0x6f,
+        /// `0x70`
+        IPV6_GRENAT_IPV4_UDP = 0x70,
+        /// `0x72`
+        IPV6_GRENAT_IPV4_TCP = 0x72,
+        /// `0x73`
+        IPV6_GRENAT_IPV4_SCTP = 0x73,
+        /// `0x74`
+        IPV6_GRENAT_IPV4_ICMP = 0x74,
+        /// `0x75`
+        IPV6_GRENAT_IPV6_FRAG = 0x75,
+        /// `0x76`
+        IPV6_GRENAT_IPV6 = 0x76,
+        /// `0x77`
+        IPV6_GRENAT_IPV6_UDP = 0x77,
+        /// `0x79`
+        IPV6_GRENAT_IPV6_TCP = 0x79,
+        /// `0x7a`
+        IPV6_GRENAT_IPV6_SCTP = 0x7a,
+        /// `0x7b`
+        IPV6_GRENAT_IPV6_ICMP = 0x7b,
+        /// `0x7c`
+        IPV6_GRENAT_MAC = 0x7c,
+        /// `0x7d`
+        IPV6_GRENAT_MAC_IPV4_FRAG = 0x7d,
+        /// `0x7e`
+        IPV6_GRENAT_MAC_IPV4 = 0x7e,
+        /// `0x7f`
+        IPV6_GRENAT_MAC_IPV4_UDP = 0x7f,
+        /// `0x81`
+        IPV6_GRENAT_MAC_IPV4_TCP = 0x81,
+        /// `0x82`
+        IPV6_GRENAT_MAC_IPV4_SCTP = 0x82,
+        /// `0x83`
+        IPV6_GRENAT_MAC_IPV4_ICMP = 0x83,
+        /// `0x84`
+        IPV6_GRENAT_MAC_IPV6_FRAG = 0x84,
+        /// `0x85`
+        IPV6_GRENAT_MAC_IPV6 = 0x85,
+        /// `0x86`
+        IPV6_GRENAT_MAC_IPV6_UDP = 0x86,
+        /// `0x88`
+        IPV6_GRENAT_MAC_IPV6_TCP = 0x88,
+        /// `0x89`
+        IPV6_GRENAT_MAC_IPV6_SCTP = 0x89,
+        /// `0x8a`
+        IPV6_GRENAT_MAC_IPV6_ICMP = 0x8a,
+        /// `0x8b`
+        IPV6_GRENAT_MAC_VLAN = 0x8b,
+        /// `0x8c`
+        IPV6_GRENAT_MAC_VLAN_IPV4_FRAG = 0x8c,
+        /// `0x8d`
+        IPV6_GRENAT_MAC_VLAN_IPV4 = 0x8d,
+        /// `0x8e`
+        IPV6_GRENAT_MAC_VLAN_IPV4_UDP = 0x8e,
+        /// `0x90`
+        IPV6_GRENAT_MAC_VLAN_IPV4_TCP = 0x90,
+        /// `0x91`
+        IPV6_GRENAT_MAC_VLAN_IPV4_SCTP = 0x91,
+        /// `0x92`
+        IPV6_GRENAT_MAC_VLAN_IPV4_ICMP = 0x92,
+        /// `0x93`
+        IPV6_GRENAT_MAC_VLAN_IPV6_FRAG = 0x93,
+        /// `0x94`
+        IPV6_GRENAT_MAC_VLAN_IPV6 = 0x94,
+        /// `0x95`
+        IPV6_GRENAT_MAC_VLAN_IPV6_UDP = 0x95,
+        /// `0x97`
+        IPV6_GRENAT_MAC_VLAN_IPV6_TCP = 0x97,
+        /// `0x98`
+        IPV6_GRENAT_MAC_VLAN_IPV6_SCTP = 0x98,
+        /// `0x99`
+        IPV6_GRENAT_MAC_VLAN_IPV6_ICMP = 0x99,
+    }
+    impl Ptype {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x1 => Some(Self::L2),
+                0x2 => Some(Self::L2_TIMESYNC),
+                0x3 => Some(Self::L2_FIP),
+                0x6 => Some(Self::L2_LLDP),
+                0x7 => Some(Self::L2_ECP),
+                0xa => Some(Self::L2_EAPOL),
+                0xb => Some(Self::L2_ARP),
+                0xc => Some(Self::L3_12),
+                0xd => Some(Self::L3_13),
+                0xe => Some(Self::L3_14),
+                0xf => Some(Self::L3_15),
+                0x10 => Some(Self::L3_16),
+                0x11 => Some(Self::L3_17),
+                0x12 => Some(Self::L3_18),
+                0x13 => Some(Self::L3_19),
+                0x14 => Some(Self::L3_20),
+                0x15 => Some(Self::L3_21),
+                0x16 => Some(Self::IPV4_FRAG),
+                0x17 => Some(Self::IPV4),
+                0x18 => Some(Self::IPV4_UDP),
+                0x1a => Some(Self::IPV4_TCP),
+                0x1b => Some(Self::IPV4_SCTP),
+                0x1c => Some(Self::IPV4_ICMP),
+                0x1d => Some(Self::IPV4_IP_IPV4_FRAG),
+                0x1e => Some(Self::IPV4_IP_IPV4),
+                0x1f => Some(Self::IPV4_IP_IPV4_UDP),
+                0x21 => Some(Self::IPV4_IP_IPV4_TCP),
+                0x22 => Some(Self::IPV4_IP_IPV4_SCTP),
+                0x23 => Some(Self::IPV4_IP_IPV4_ICMP),
+                0x24 => Some(Self::IPV4_IP_IPV6_FRAG),
+                0x25 => Some(Self::IPV4_IP_IPV6),
+                0x26 => Some(Self::IPV4_IP_IPV6_UDP),
+                0x28 => Some(Self::IPV4_IP_IPV6_TCP),
+                0x29 => Some(Self::IPV4_IP_IPV6_SCTP),
+                0x2a => Some(Self::IPV4_IP_IPV6_ICMP),
+                0x2b => Some(Self::IPV4_GRENAT),
+                0x2c => Some(Self::IPV4_GRENAT_IPV4_FRAG),
+                0x2d => Some(Self::IPV4_GRENAT_IPV4),
+                0x2e => Some(Self::IPV4_GRENAT_IPV4_UDP),
+                0x30 => Some(Self::IPV4_GRENAT_IPV4_TCP),
+                0x31 => Some(Self::IPV4_GRENAT_IPV4_SCTP),
+                0x32 => Some(Self::IPV4_GRENAT_IPV4_ICMP),
+                0x33 => Some(Self::IPV4_GRENAT_IPV6_FRAG),
+                0x34 => Some(Self::IPV4_GRENAT_IPV6),
+                0x35 => Some(Self::IPV4_GRENAT_IPV6_UDP),
+                0x37 => Some(Self::IPV4_GRENAT_IPV6_TCP),
+                0x38 => Some(Self::IPV4_GRENAT_IPV6_SCTP),
+                0x39 => Some(Self::IPV4_GRENAT_IPV6_ICMP),
+                0x3a => Some(Self::IPV4_GRENAT_MAC),
+                0x3b => Some(Self::IPV4_GRENAT_MAC_IPV4_FRAG),
+                0x3c => Some(Self::IPV4_GRENAT_MAC_IPV4),
+                0x3d => Some(Self::IPV4_GRENAT_MAC_IPV4_UDP),
+                0x3f => Some(Self::IPV4_GRENAT_MAC_IPV4_TCP),
+                0x40 => Some(Self::IPV4_GRENAT_MAC_IPV4_SCTP),
+                0x41 => Some(Self::IPV4_GRENAT_MAC_IPV4_ICMP),
+                0x42 => Some(Self::IPV4_GRENAT_MAC_IPV6_FRAG),
+                0x43 => Some(Self::IPV4_GRENAT_MAC_IPV6),
+                0x44 => Some(Self::IPV4_GRENAT_MAC_IPV6_UDP),
+                0x46 => Some(Self::IPV4_GRENAT_MAC_IPV6_TCP),
+                0x47 => Some(Self::IPV4_GRENAT_MAC_IPV6_SCTP),
+                0x48 => Some(Self::IPV4_GRENAT_MAC_IPV6_ICMP),
+                0x49 => Some(Self::IPV4_GRENAT_MAC_VLAN),
+                0x4a => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV4_FRAG),
+                0x4b => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV4),
+                0x4c => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV4_UDP),
+                0x4e => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV4_TCP),
+                0x4f => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV4_SCTP),
+                0x50 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV4_ICMP),
+                0x51 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV6_FRAG),
+                0x52 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV6),
+                0x53 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV6_UDP),
+                0x55 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV6_TCP),
+                0x56 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV6_SCTP),
+                0x57 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV6_ICMP),
+                0x58 => Some(Self::IPV6_FRAG),
+                0x59 => Some(Self::IPV6),
+                0x5a => Some(Self::IPV6_UDP),
+                0x5c => Some(Self::IPV6_TCP),
+                0x5d => Some(Self::IPV6_SCTP),
+                0x5e => Some(Self::IPV6_ICMP),
+                0x5f => Some(Self::IPV6_IP_IPV4_FRAG),
+                0x60 => Some(Self::IPV6_IP_IPV4),
+                0x61 => Some(Self::IPV6_IP_IPV4_UDP),
+                0x63 => Some(Self::IPV6_IP_IPV4_TCP),
+                0x64 => Some(Self::IPV6_IP_IPV4_SCTP),
+                0x65 => Some(Self::IPV6_IP_IPV4_ICMP),
+                0x66 => Some(Self::IPV6_IP_IPV6_FRAG),
+                0x67 => Some(Self::IPV6_IP_IPV6),
+                0x68 => Some(Self::IPV6_IP_IPV6_UDP),
+                0x6a => Some(Self::IPV6_IP_IPV6_TCP),
+                0x6b => Some(Self::IPV6_IP_IPV6_SCTP),
+                0x6c => Some(Self::IPV6_IP_IPV6_ICMP),
+                0x6d => Some(Self::IPV6_GRENAT),
+                0x6e => Some(Self::IPV6_GRENAT_IPV4_FRAG),
+                0x6f => Some(Self::IPV6_GRENAT_IPV4),
+                0x70 => Some(Self::IPV6_GRENAT_IPV4_UDP),
+                0x72 => Some(Self::IPV6_GRENAT_IPV4_TCP),
+                0x73 => Some(Self::IPV6_GRENAT_IPV4_SCTP),
+                0x74 => Some(Self::IPV6_GRENAT_IPV4_ICMP),
+                0x75 => Some(Self::IPV6_GRENAT_IPV6_FRAG),
+                0x76 => Some(Self::IPV6_GRENAT_IPV6),
+                0x77 => Some(Self::IPV6_GRENAT_IPV6_UDP),
+                0x79 => Some(Self::IPV6_GRENAT_IPV6_TCP),
+                0x7a => Some(Self::IPV6_GRENAT_IPV6_SCTP),
+                0x7b => Some(Self::IPV6_GRENAT_IPV6_ICMP),
+                0x7c => Some(Self::IPV6_GRENAT_MAC),
+                0x7d => Some(Self::IPV6_GRENAT_MAC_IPV4_FRAG),
+                0x7e => Some(Self::IPV6_GRENAT_MAC_IPV4),
+                0x7f => Some(Self::IPV6_GRENAT_MAC_IPV4_UDP),
+                0x81 => Some(Self::IPV6_GRENAT_MAC_IPV4_TCP),
+                0x82 => Some(Self::IPV6_GRENAT_MAC_IPV4_SCTP),
+                0x83 => Some(Self::IPV6_GRENAT_MAC_IPV4_ICMP),
+                0x84 => Some(Self::IPV6_GRENAT_MAC_IPV6_FRAG),
+                0x85 => Some(Self::IPV6_GRENAT_MAC_IPV6),
+                0x86 => Some(Self::IPV6_GRENAT_MAC_IPV6_UDP),
+                0x88 => Some(Self::IPV6_GRENAT_MAC_IPV6_TCP),
+                0x89 => Some(Self::IPV6_GRENAT_MAC_IPV6_SCTP),
+                0x8a => Some(Self::IPV6_GRENAT_MAC_IPV6_ICMP),
+                0x8b => Some(Self::IPV6_GRENAT_MAC_VLAN),
+                0x8c => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV4_FRAG),
+                0x8d => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV4),
+                0x8e => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV4_UDP),
+                0x90 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV4_TCP),
+                0x91 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV4_SCTP),
+                0x92 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV4_ICMP),
+                0x93 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV6_FRAG),
+                0x94 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV6),
+                0x95 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV6_UDP),
+                0x97 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV6_TCP),
+                0x98 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV6_SCTP),
+                0x99 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV6_ICMP),
+                _ => None,
+            }
+        }
+        /// Whether the outer network header is IPv4.
+        pub const fn is_ipv4(self) -> bool {
+            matches!(self, Self::IPV4_FRAG | Self::IPV4 | Self::IPV4_UDP | Self::IPV4_TCP | Self::IPV4_SCTP | Self::IPV4_ICMP | Self::IPV4_IP_IPV4_FRAG | Self::IPV4_IP_IPV4 | Self::IPV4_IP_IPV4_UDP | Self::IPV4_IP_IPV4_TCP | Self::IPV4_IP_IPV4_SCTP | Self::IPV4_IP_IPV4_ICMP | Self::IPV4_IP_IPV6_FRAG | Self::IPV4_IP_IPV6 | Self::IPV4_IP_IPV6_UDP | Self::IPV4_IP_IPV6_TCP | Self::IPV4_IP_IPV6_SCTP | Self::IPV4_IP_IPV6_ICMP | Self::IPV4_GRENAT | Self::IPV4_GRENAT_IPV4_FRAG | Self::IPV4_GRENAT_IPV4 | Self::IPV4_GRENAT_IPV4_UDP | Self::IPV4_GRENAT_IPV4_TCP | Self::IPV4_GRENAT_IPV4_SCTP | Self::IPV4_GRENAT_IPV4_ICMP | Self::IPV4_GRENAT_IPV6_FRAG | Self::IPV4_GRENAT_IPV6 | Self::IPV4_GRENAT_IPV6_UDP | Self::IPV4_GRENAT_IPV6_TCP | Self::IPV4_GRENAT_IPV6_SCTP | Self::IPV4_GRENAT_IPV6_ICMP | Self::IPV4_GRENAT_MAC | Self::IPV4_GRENAT_MAC_IPV4_FRAG | Self::IPV4_GRENAT_MAC_IPV4 | Self::IPV4_GRENAT_MAC_IPV4_UDP | Self::IPV4_GRENAT_MAC_IPV4_TCP | Self::IPV4_GRENAT_MAC_IPV4_SCTP | Self::IPV4_GRENAT_MAC_IPV4_ICMP | Self::IPV4_GRENAT_MAC_IPV6_FRAG | Self::IPV4_GRENAT_MAC_IPV6 | Self::IPV4_GRENAT_MAC_IPV6_UDP | Self::IPV4_GRENAT_MAC_IPV6_TCP | Self::IPV4_GRENAT_MAC_IPV6_SCTP | Self::IPV4_GRENAT_MAC_IPV6_ICMP | Self::IPV4_GRENAT_MAC_VLAN | Self::IPV4_GRENAT_MAC_VLAN_IPV4_FRAG | Self::IPV4_GRENAT_MAC_VLAN_IPV4 | Self::IPV4_GRENAT_MAC_VLAN_IPV4_UDP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_TCP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_SCTP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_ICMP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_FRAG | Self::IPV4_GRENAT_MAC_VLAN_IPV6 | Self::IPV4_GRENAT_MAC_VLAN_IPV6_UDP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_TCP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_SCTP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_ICMP)
+        }
+        /// Whether the outer network header is IPv6.
+        pub const fn is_ipv6(self) -> bool {
+            matches!(self, Self::IPV6_FRAG | Self::IPV6 | Self::IPV6_UDP | Self::IPV6_TCP | Self::IPV6_SCTP | Self::IPV6_ICMP | Self::IPV6_IP_IPV4_FRAG | Self::IPV6_IP_IPV4 | Self::IPV6_IP_IPV4_UDP | Self::IPV6_IP_IPV4_TCP | Self::IPV6_IP_IPV4_SCTP | Self::IPV6_IP_IPV4_ICMP | Self::IPV6_IP_IPV6_FRAG | Self::IPV6_IP_IPV6 | Self::IPV6_IP_IPV6_UDP | Self::IPV6_IP_IPV6_TCP | Self::IPV6_IP_IPV6_SCTP | Self::IPV6_IP_IPV6_ICMP | Self::IPV6_GRENAT | Self::IPV6_GRENAT_IPV4_FRAG | Self::IPV6_GRENAT_IPV4 | Self::IPV6_GRENAT_IPV4_UDP | Self::IPV6_GRENAT_IPV4_TCP | Self::IPV6_GRENAT_IPV4_SCTP | Self::IPV6_GRENAT_IPV4_ICMP | Self::IPV6_GRENAT_IPV6_FRAG | Self::IPV6_GRENAT_IPV6 | Self::IPV6_GRENAT_IPV6_UDP | Self::IPV6_GRENAT_IPV6_TCP | Self::IPV6_GRENAT_IPV6_SCTP | Self::IPV6_GRENAT_IPV6_ICMP | Self::IPV6_GRENAT_MAC | Self::IPV6_GRENAT_MAC_IPV4_FRAG | Self::IPV6_GRENAT_MAC_IPV4 | Self::IPV6_GRENAT_MAC_IPV4_UDP | Self::IPV6_GRENAT_MAC_IPV4_TCP | Self::IPV6_GRENAT_MAC_IPV4_SCTP | Self::IPV6_GRENAT_MAC_IPV4_ICMP | Self::IPV6_GRENAT_MAC_IPV6_FRAG | Self::IPV6_GRENAT_MAC_IPV6 | Self::IPV6_GRENAT_MAC_IPV6_UDP | Self::IPV6_GRENAT_MAC_IPV6_TCP | Self::IPV6_GRENAT_MAC_IPV6_SCTP | Self::IPV6_GRENAT_MAC_IPV6_ICMP | Self::IPV6_GRENAT_MAC_VLAN | Self::IPV6_GRENAT_MAC_VLAN_IPV4_FRAG | Self::IPV6_GRENAT_MAC_VLAN_IPV4 | Self::IPV6_GRENAT_MAC_VLAN_IPV4_UDP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_TCP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_SCTP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_ICMP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_FRAG | Self::IPV6_GRENAT_MAC_VLAN_IPV6 | Self::IPV6_GRENAT_MAC_VLAN_IPV6_UDP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_TCP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_SCTP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_ICMP)
+        }
+        /// Whether there is a tunnel.
+        pub const fn is_tunnel(self) -> bool {
+            matches!(self, Self::IPV4_IP_IPV4_FRAG | Self::IPV4_IP_IPV4 | Self::IPV4_IP_IPV4_UDP | Self::IPV4_IP_IPV4_TCP | Self::IPV4_IP_IPV4_SCTP | Self::IPV4_IP_IPV4_ICMP | Self::IPV4_IP_IPV6_FRAG | Self::IPV4_IP_IPV6 | Self::IPV4_IP_IPV6_UDP | Self::IPV4_IP_IPV6_TCP | Self::IPV4_IP_IPV6_SCTP | Self::IPV4_IP_IPV6_ICMP | Self::IPV4_GRENAT | Self::IPV4_GRENAT_IPV4_FRAG | Self::IPV4_GRENAT_IPV4 | Self::IPV4_GRENAT_IPV4_UDP | Self::IPV4_GRENAT_IPV4_TCP | Self::IPV4_GRENAT_IPV4_SCTP | Self::IPV4_GRENAT_IPV4_ICMP | Self::IPV4_GRENAT_IPV6_FRAG | Self::IPV4_GRENAT_IPV6 | Self::IPV4_GRENAT_IPV6_UDP | Self::IPV4_GRENAT_IPV6_TCP | Self::IPV4_GRENAT_IPV6_SCTP | Self::IPV4_GRENAT_IPV6_ICMP | Self::IPV4_GRENAT_MAC | Self::IPV4_GRENAT_MAC_IPV4_FRAG | Self::IPV4_GRENAT_MAC_IPV4 | Self::IPV4_GRENAT_MAC_IPV4_UDP | Self::IPV4_GRENAT_MAC_IPV4_TCP | Self::IPV4_GRENAT_MAC_IPV4_SCTP | Self::IPV4_GRENAT_MAC_IPV4_ICMP | Self::IPV4_GRENAT_MAC_IPV6_FRAG | Self::IPV4_GRENAT_MAC_IPV6 | Self::IPV4_GRENAT_MAC_IPV6_UDP | Self::IPV4_GRENAT_MAC_IPV6_TCP | Self::IPV4_GRENAT_MAC_IPV6_SCTP | Self::IPV4_GRENAT_MAC_IPV6_ICMP | Self::IPV4_GRENAT_MAC_VLAN | Self::IPV4_GRENAT_MAC_VLAN_IPV4_FRAG | Self::IPV4_GRENAT_MAC_VLAN_IPV4 | Self::IPV4_GRENAT_MAC_VLAN_IPV4_UDP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_TCP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_SCTP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_ICMP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_FRAG | Self::IPV4_GRENAT_MAC_VLAN_IPV6 | Self::IPV4_GRENAT_MAC_VLAN_IPV6_UDP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_TCP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_SCTP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_ICMP | Self::IPV6_IP_IPV4_FRAG | Self::IPV6_IP_IPV4 | Self::IPV6_IP_IPV4_UDP | Self::IPV6_IP_IPV4_TCP | Self::IPV6_IP_IPV4_SCTP | Self::IPV6_IP_IPV4_ICMP | Self::IPV6_IP_IPV6_FRAG | Self::IPV6_IP_IPV6 | Self::IPV6_IP_IPV6_UDP | Self::IPV6_IP_IPV6_TCP | Self::IPV6_IP_IPV6_SCTP | Self::IPV6_IP_IPV6_ICMP | Self::IPV6_GRENAT | Self::IPV6_GRENAT_IPV4_FRAG | Self::IPV6_GRENAT_IPV4 | Self::IPV6_GRENAT_IPV4_UDP | Self::IPV6_GRENAT_IPV4_TCP | Self::IPV6_GRENAT_IPV4_SCTP | Self::IPV6_GRENAT_IPV4_ICMP | Self::IPV6_GRENAT_IPV6_FRAG | Self::IPV6_GRENAT_IPV6 | Self::IPV6_GRENAT_IPV6_UDP | Self::IPV6_GRENAT_IPV6_TCP | Self::IPV6_GRENAT_IPV6_SCTP | Self::IPV6_GRENAT_IPV6_ICMP | Self::IPV6_GRENAT_MAC | Self::IPV6_GRENAT_MAC_IPV4_FRAG | Self::IPV6_GRENAT_MAC_IPV4 | Self::IPV6_GRENAT_MAC_IPV4_UDP | Self::IPV6_GRENAT_MAC_IPV4_TCP | Self::IPV6_GRENAT_MAC_IPV4_SCTP | Self::IPV6_GRENAT_MAC_IPV4_ICMP | Self::IPV6_GRENAT_MAC_IPV6_FRAG | Self::IPV6_GRENAT_MAC_IPV6 | Self::IPV6_GRENAT_MAC_IPV6_UDP | Self::IPV6_GRENAT_MAC_IPV6_TCP | Self::IPV6_GRENAT_MAC_IPV6_SCTP | Self::IPV6_GRENAT_MAC_IPV6_ICMP | Self::IPV6_GRENAT_MAC_VLAN | Self::IPV6_GRENAT_MAC_VLAN_IPV4_FRAG | Self::IPV6_GRENAT_MAC_VLAN_IPV4 | Self::IPV6_GRENAT_MAC_VLAN_IPV4_UDP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_TCP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_SCTP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_ICMP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_FRAG | Self::IPV6_GRENAT_MAC_VLAN_IPV6 | Self::IPV6_GRENAT_MAC_VLAN_IPV6_UDP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_TCP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_SCTP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_ICMP)
+        }
+        /// Whether the inmost network header's packet is a fragment.
+        pub const fn is_fragment(self) -> bool {
+            matches!(self, Self::IPV4_FRAG | Self::IPV4_IP_IPV4_FRAG | Self::IPV4_IP_IPV6_FRAG | Self::IPV4_GRENAT_IPV4_FRAG | Self::IPV4_GRENAT_IPV6_FRAG | Self::IPV4_GRENAT_MAC_IPV4_FRAG | Self::IPV4_GRENAT_MAC_IPV6_FRAG | Self::IPV4_GRENAT_MAC_VLAN_IPV4_FRAG | Self::IPV4_GRENAT_MAC_VLAN_IPV6_FRAG | Self::IPV6_FRAG | Self::IPV6_IP_IPV4_FRAG | Self::IPV6_IP_IPV6_FRAG | Self::IPV6_GRENAT_IPV4_FRAG | Self::IPV6_GRENAT_IPV6_FRAG | Self::IPV6_GRENAT_MAC_IPV4_FRAG | Self::IPV6_GRENAT_MAC_IPV6_FRAG | Self::IPV6_GRENAT_MAC_VLAN_IPV4_FRAG | Self::IPV6_GRENAT_MAC_VLAN_IPV6_FRAG)
+        }
+        /// Whether the inmost transport header is UDP.
+        pub const fn is_udp(self) -> bool {
+            matches!(self, Self::IPV4_UDP | Self::IPV4_IP_IPV4_UDP | Self::IPV4_IP_IPV6_UDP | Self::IPV4_GRENAT_IPV4_UDP | Self::IPV4_GRENAT_IPV6_UDP | Self::IPV4_GRENAT_MAC_IPV4_UDP | Self::IPV4_GRENAT_MAC_IPV6_UDP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_UDP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_UDP | Self::IPV6_UDP | Self::IPV6_IP_IPV4_UDP | Self::IPV6_IP_IPV6_UDP | Self::IPV6_GRENAT_IPV4_UDP | Self::IPV6_GRENAT_IPV6_UDP | Self::IPV6_GRENAT_MAC_IPV4_UDP | Self::IPV6_GRENAT_MAC_IPV6_UDP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_UDP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_UDP)
+        }
+        /// Whether the inmost transport header is TCP.
+        pub const fn is_tcp(self) -> bool {
+            matches!(self, Self::IPV4_TCP | Self::IPV4_IP_IPV4_TCP | Self::IPV4_IP_IPV6_TCP | Self::IPV4_GRENAT_IPV4_TCP | Self::IPV4_GRENAT_IPV6_TCP | Self::IPV4_GRENAT_MAC_IPV4_TCP | Self::IPV4_GRENAT_MAC_IPV6_TCP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_TCP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_TCP | Self::IPV6_TCP | Self::IPV6_IP_IPV4_TCP | Self::IPV6_IP_IPV6_TCP | Self::IPV6_GRENAT_IPV4_TCP | Self::IPV6_GRENAT_IPV6_TCP | Self::IPV6_GRENAT_MAC_IPV4_TCP | Self::IPV6_GRENAT_MAC_IPV6_TCP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_TCP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_TCP)
+        }
+        /// Whether the inmost transport header is SCTP.
+        pub const fn is_sctp(self) -> bool {
+            matches!(self, Self::IPV4_SCTP | Self::IPV4_IP_IPV4_SCTP | Self::IPV4_IP_IPV6_SCTP | Self::IPV4_GRENAT_IPV4_SCTP | Self::IPV4_GRENAT_IPV6_SCTP | Self::IPV4_GRENAT_MAC_IPV4_SCTP | Self::IPV4_GRENAT_MAC_IPV6_SCTP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_SCTP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_SCTP | Self::IPV6_SCTP | Self::IPV6_IP_IPV4_SCTP | Self::IPV6_IP_IPV6_SCTP | Self::IPV6_GRENAT_IPV4_SCTP | Self::IPV6_GRENAT_IPV6_SCTP | Self::IPV6_GRENAT_MAC_IPV4_SCTP | Self::IPV6_GRENAT_MAC_IPV6_SCTP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_SCTP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_SCTP)
+        }
+        /// Whether what the inmost network header carries is ICMP.
+        pub const fn is_icmp(self) -> bool {
+            matches!(self, Self::IPV4_ICMP | Self::IPV4_IP_IPV4_ICMP | Self::IPV4_IP_IPV6_ICMP | Self::IPV4_GRENAT_IPV4_ICMP | Self::IPV4_GRENAT_IPV6_ICMP | Self::IPV4_GRENAT_MAC_IPV4_ICMP | Self::IPV4_GRENAT_MAC_IPV6_ICMP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_ICMP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_ICMP | Self::IPV6_ICMP | Self::IPV6_IP_IPV4_ICMP | Self::IPV6_IP_IPV6_ICMP | Self::IPV6_GRENAT_IPV4_ICMP | Self::IPV6_GRENAT_IPV6_ICMP | Self::IPV6_GRENAT_MAC_IPV4_ICMP | Self::IPV6_GRENAT_MAC_IPV6_ICMP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_ICMP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_ICMP)
+        }
     }
 
     /// Where a control queue's descriptors are, low half. (E810 ice_hw_autogen.h)

@@ -12,7 +12,6 @@ from siov.spec.e810.adminq import (
     AqDesc,
     AqFlags,
     AqOpcode,
-    AqParams,
     AqRc,
 )
 from siov.spec.e810.aq_device import (
@@ -192,6 +191,10 @@ from siov.spec.e810.interrupts import (
     Vector,
     WideCauseControl,
 )
+from siov.spec.e810.ptype import (
+    PTYPES,
+    Ptype,
+)
 from siov.spec.e810.queues import (
     QueueBaseHigh,
     QueueBaseLow,
@@ -261,6 +264,7 @@ __all__ = [
     "PKG_INFO_BYTES",
     "PKG_NAME_BYTES",
     "PORTS",
+    "PTYPES",
     "RSS_KEY_BYTES",
     "RSS_LUT_GLOBAL",
     "RSS_LUT_PF",
@@ -314,7 +318,6 @@ __all__ = [
     "AqOpcode",
     "AqPackageState",
     "AqPackageVersion",
-    "AqParams",
     "AqPhyCapsData",
     "AqPhyConfigData",
     "AqQueryPortEts",
@@ -385,6 +388,7 @@ __all__ = [
     "PhyCaps",
     "PhyReportMode",
     "PhyType",
+    "Ptype",
     "QueueBaseHigh",
     "QueueBaseLow",
     "QueueHead",
