@@ -6,6 +6,32 @@ use crate::layout::{Block, Register, Span, What, from_bytes, to_bytes};
 /// E810: registers, descriptors, queue contexts and admin commands of the network adapter.
 pub mod e810 {
     use super::*;
+    /// Bytes of an admin queue's or mailbox's descriptor
+    pub const AQ_DESC_BYTES: u32 = 0x20;
+    /// Bytes over which a buffer is large: LB must be set
+    pub const AQ_LG_BUF: u32 = 0x200;
+    /// Bytes of the greatest buffer
+    pub const AQ_MAX_BUF: u32 = 0x1000;
+    /// Bytes of a package's name in AqPackageInfo
+    pub const PKG_NAME_BYTES: u32 = 0x1c;
+    /// Bytes of a package in the list of packages, behind the 4 of their number
+    pub const PKG_INFO_BYTES: u32 = 0x28;
+    /// Bytes of the answer to GET_PHY_CAPS, of which AqPhyCapsData is the first 40
+    pub const PHY_CAPS_BYTES: u32 = 0x230;
+    /// Bytes of the first version of AqLinkStatus
+    pub const LINK_STATUS_V1_BYTES: u32 = 0x20;
+    /// Levels of the transmit scheduler, at most
+    pub const SCHED_LEVELS: u32 = 0x9;
+    /// Bytes of an RSS key
+    pub const RSS_KEY_BYTES: u32 = 0x34;
+    /// Entries of a VSI's RSS look-up table
+    pub const RSS_LUT_VSI: u32 = 0x40;
+    /// Entries of a global RSS look-up table
+    pub const RSS_LUT_GLOBAL: u32 = 0x200;
+    /// Entries of the function's RSS look-up table
+    pub const RSS_LUT_PF: u32 = 0x800;
+    /// Bytes of a packet's header that a look-up rule carries
+    pub const SW_RULE_HEADER_BYTES: u32 = 0x10;
     /// Bytes of a receive queue's context
     pub const RX_CONTEXT_BYTES: u32 = 0x20;
     /// Bytes of a transmit queue's context in the command that adds it
@@ -50,6 +76,5078 @@ pub mod e810 {
     pub const RXQ_MAX_BUFFERS: u32 = 0x5;
     /// Greatest frame, in bytes with its CRC
     pub const MAX_FRAME: u32 = 0x2600;
+    /// Packet types, with those not in use
+    pub const PTYPES: u32 = 0x9a;
+
+    /// What a descriptor of the admin queue or mailbox asks for, or tells.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum AqOpcode {
+        /// `0x1`
+        GET_VER = 0x1,
+        /// `0x2`
+        DRIVER_VER = 0x2,
+        /// `0x3`
+        Q_SHUTDOWN = 0x3,
+        /// `0x5`
+        GET_EXP_ERR = 0x5,
+        /// `0x8`
+        REQ_RES = 0x8,
+        /// `0x9`
+        RELEASE_RES = 0x9,
+        /// `0xa`
+        LIST_FUNC_CAPS = 0xa,
+        /// `0xb`
+        LIST_DEV_CAPS = 0xb,
+        /// `0x107`
+        MANAGE_MAC_READ = 0x107,
+        /// `0x108`
+        MANAGE_MAC_WRITE = 0x108,
+        /// `0x110`
+        CLEAR_PXE_MODE = 0x110,
+        /// `0x112`
+        CONFIG_NO_DROP_POLICY = 0x112,
+        /// `0x200`
+        GET_SW_CFG = 0x200,
+        /// `0x203`
+        SET_PORT_PARAMS = 0x203,
+        /// `0x204`
+        GET_RES_ALLOC = 0x204,
+        /// `0x208`
+        ALLOC_RES = 0x208,
+        /// `0x209`
+        FREE_RES = 0x209,
+        /// `0x20a`
+        GET_ALLOCD_RES_DESC = 0x20a,
+        /// `0x20c`
+        SET_VLAN_MODE_PARAMETERS = 0x20c,
+        /// `0x20d`
+        GET_VLAN_MODE_PARAMETERS = 0x20d,
+        /// `0x210`
+        ADD_VSI = 0x210,
+        /// `0x211`
+        UPDATE_VSI = 0x211,
+        /// `0x212`
+        GET_VSI_PARAMS = 0x212,
+        /// `0x213`
+        FREE_VSI = 0x213,
+        /// `0x260`
+        ADD_UPDATE_MIR_RULE = 0x260,
+        /// `0x261`
+        DEL_MIR_RULE = 0x261,
+        /// `0x280`
+        SET_STORM_CFG = 0x280,
+        /// `0x281`
+        GET_STORM_CFG = 0x281,
+        /// `0x290`
+        ADD_RECIPE = 0x290,
+        /// `0x291`
+        RECIPE_TO_PROFILE = 0x291,
+        /// `0x292`
+        GET_RECIPE = 0x292,
+        /// `0x293`
+        GET_RECIPE_TO_PROFILE = 0x293,
+        /// `0x2a0`
+        ADD_SW_RULES = 0x2a0,
+        /// `0x2a1`
+        UPDATE_SW_RULES = 0x2a1,
+        /// `0x2a2`
+        REMOVE_SW_RULES = 0x2a2,
+        /// `0x2a3`
+        GET_SW_RULES = 0x2a3,
+        /// `0x2a4`
+        CLEAR_PF_CFG = 0x2a4,
+        /// `0x302`
+        QUERY_PFC_MODE = 0x302,
+        /// `0x303`
+        SET_PFC_MODE = 0x303,
+        /// `0x306`
+        SET_DCB_PARAMS = 0x306,
+        /// `0x400`
+        GET_DFLT_TOPO = 0x400,
+        /// `0x401`
+        ADD_SCHED_ELEMS = 0x401,
+        /// `0x403`
+        CFG_SCHED_ELEMS = 0x403,
+        /// `0x404`
+        GET_SCHED_ELEMS = 0x404,
+        /// `0x408`
+        MOVE_SCHED_ELEMS = 0x408,
+        /// `0x409`
+        SUSPEND_SCHED_ELEMS = 0x409,
+        /// `0x40a`
+        RESUME_SCHED_ELEMS = 0x40a,
+        /// `0x40e`
+        QUERY_PORT_ETS = 0x40e,
+        /// `0x40f`
+        DELETE_SCHED_ELEMS = 0x40f,
+        /// `0x410`
+        ADD_RL_PROFILES = 0x410,
+        /// `0x411`
+        QUERY_RL_PROFILES = 0x411,
+        /// `0x412`
+        QUERY_SCHED_RES = 0x412,
+        /// `0x413`
+        QUERY_NODE_TO_ROOT = 0x413,
+        /// `0x414`
+        CFG_L2_NODE_CGD = 0x414,
+        /// `0x415`
+        REMOVE_RL_PROFILES = 0x415,
+        /// `0x417`
+        SET_TX_TOPO = 0x417,
+        /// `0x418`
+        GET_TX_TOPO = 0x418,
+        /// `0x419`
+        CFG_NODE_ATTR = 0x419,
+        /// `0x41a`
+        QUERY_NODE_ATTR = 0x41a,
+        /// `0x600`
+        GET_PHY_CAPS = 0x600,
+        /// `0x601`
+        SET_PHY_CFG = 0x601,
+        /// `0x603`
+        SET_MAC_CFG = 0x603,
+        /// `0x605`
+        RESTART_AN = 0x605,
+        /// `0x607`
+        GET_LINK_STATUS = 0x607,
+        /// `0x613`
+        SET_EVENT_MASK = 0x613,
+        /// `0x620`
+        SET_MAC_LB = 0x620,
+        /// `0x632`
+        GET_SENSOR_READING = 0x632,
+        /// `0x6e0`
+        GET_LINK_TOPO = 0x6e0,
+        /// `0x6e9`
+        SET_PORT_ID_LED = 0x6e9,
+        /// `0x6ea`
+        GET_PORT_OPTIONS = 0x6ea,
+        /// `0x6eb`
+        SET_PORT_OPTION = 0x6eb,
+        /// `0x6ee`
+        SFF_EEPROM = 0x6ee,
+        /// `0x701`
+        NVM_READ = 0x701,
+        /// `0x702`
+        NVM_ERASE = 0x702,
+        /// `0x703`
+        NVM_WRITE = 0x703,
+        /// `0x704`
+        NVM_CFG_READ = 0x704,
+        /// `0x705`
+        NVM_CFG_WRITE = 0x705,
+        /// `0x706`
+        NVM_CHECKSUM = 0x706,
+        /// `0x707`
+        NVM_WRITE_ACTIVATE = 0x707,
+        /// `0x709`
+        NVM_UPDATE_EMPR = 0x709,
+        /// `0x70a`
+        NVM_PKG_DATA = 0x70a,
+        /// `0x70b`
+        NVM_PASS_COMPONENT_TBL = 0x70b,
+        /// `0x801`
+        SEND_MSG_TO_PF = 0x801,
+        /// `0x802`
+        SEND_MSG_TO_VF = 0x802,
+        /// `0xa00`
+        LLDP_GET_MIB = 0xa00,
+        /// `0xa01`
+        LLDP_SET_MIB_CHANGE = 0xa01,
+        /// `0xa05`
+        LLDP_STOP = 0xa05,
+        /// `0xa06`
+        LLDP_START = 0xa06,
+        /// `0xa07`
+        GET_CEE_DCB_CFG = 0xa07,
+        /// `0xa08`
+        LLDP_SET_LOCAL_MIB = 0xa08,
+        /// `0xa09`
+        LLDP_STOP_START_SPECIFIC_AGENT = 0xa09,
+        /// `0xa0a`
+        LLDP_FILTER_CTRL = 0xa0a,
+        /// `0xb02`
+        SET_RSS_KEY = 0xb02,
+        /// `0xb03`
+        SET_RSS_LUT = 0xb03,
+        /// `0xb04`
+        GET_RSS_KEY = 0xb04,
+        /// `0xb05`
+        GET_RSS_LUT = 0xb05,
+        /// `0xb06`
+        CLEAR_FD_TABLE = 0xb06,
+        /// `0xc30`
+        ADD_TXQS = 0xc30,
+        /// `0xc31`
+        DIS_TXQS = 0xc31,
+        /// `0xc32`
+        MOVE_RECFG_TXQS = 0xc32,
+        /// `0xc40`
+        DOWNLOAD_PKG = 0xc40,
+        /// `0xc41`
+        UPLOAD_SECTION = 0xc41,
+        /// `0xc42`
+        UPDATE_PKG = 0xc42,
+        /// `0xc43`
+        GET_PKG_INFO_LIST = 0xc43,
+        /// `0xc90`
+        DRIVER_SHARED_PARAMS = 0xc90,
+        /// `0x1001`
+        EVENT_LAN_OVERFLOW = 0x1001,
+        /// `0xff08`
+        DEBUG_DUMP_INTERNALS = 0xff08,
+        /// `0xff20`
+        SET_HEALTH_STATUS_CONFIG = 0xff20,
+        /// `0xff21`
+        GET_SUPPORTED_HEALTH_STATUS_CODES = 0xff21,
+        /// `0xff22`
+        GET_HEALTH_STATUS = 0xff22,
+        /// `0xff23`
+        CLEAR_HEALTH_STATUS = 0xff23,
+        /// `0xff30`
+        FW_LOGS_CONFIG = 0xff30,
+        /// `0xff31`
+        FW_LOGS_REGISTER = 0xff31,
+        /// `0xff32`
+        FW_LOGS_QUERY = 0xff32,
+        /// `0xff33`
+        FW_LOGS_EVENT = 0xff33,
+    }
+    impl AqOpcode {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x1 => Some(Self::GET_VER),
+                0x2 => Some(Self::DRIVER_VER),
+                0x3 => Some(Self::Q_SHUTDOWN),
+                0x5 => Some(Self::GET_EXP_ERR),
+                0x8 => Some(Self::REQ_RES),
+                0x9 => Some(Self::RELEASE_RES),
+                0xa => Some(Self::LIST_FUNC_CAPS),
+                0xb => Some(Self::LIST_DEV_CAPS),
+                0x107 => Some(Self::MANAGE_MAC_READ),
+                0x108 => Some(Self::MANAGE_MAC_WRITE),
+                0x110 => Some(Self::CLEAR_PXE_MODE),
+                0x112 => Some(Self::CONFIG_NO_DROP_POLICY),
+                0x200 => Some(Self::GET_SW_CFG),
+                0x203 => Some(Self::SET_PORT_PARAMS),
+                0x204 => Some(Self::GET_RES_ALLOC),
+                0x208 => Some(Self::ALLOC_RES),
+                0x209 => Some(Self::FREE_RES),
+                0x20a => Some(Self::GET_ALLOCD_RES_DESC),
+                0x20c => Some(Self::SET_VLAN_MODE_PARAMETERS),
+                0x20d => Some(Self::GET_VLAN_MODE_PARAMETERS),
+                0x210 => Some(Self::ADD_VSI),
+                0x211 => Some(Self::UPDATE_VSI),
+                0x212 => Some(Self::GET_VSI_PARAMS),
+                0x213 => Some(Self::FREE_VSI),
+                0x260 => Some(Self::ADD_UPDATE_MIR_RULE),
+                0x261 => Some(Self::DEL_MIR_RULE),
+                0x280 => Some(Self::SET_STORM_CFG),
+                0x281 => Some(Self::GET_STORM_CFG),
+                0x290 => Some(Self::ADD_RECIPE),
+                0x291 => Some(Self::RECIPE_TO_PROFILE),
+                0x292 => Some(Self::GET_RECIPE),
+                0x293 => Some(Self::GET_RECIPE_TO_PROFILE),
+                0x2a0 => Some(Self::ADD_SW_RULES),
+                0x2a1 => Some(Self::UPDATE_SW_RULES),
+                0x2a2 => Some(Self::REMOVE_SW_RULES),
+                0x2a3 => Some(Self::GET_SW_RULES),
+                0x2a4 => Some(Self::CLEAR_PF_CFG),
+                0x302 => Some(Self::QUERY_PFC_MODE),
+                0x303 => Some(Self::SET_PFC_MODE),
+                0x306 => Some(Self::SET_DCB_PARAMS),
+                0x400 => Some(Self::GET_DFLT_TOPO),
+                0x401 => Some(Self::ADD_SCHED_ELEMS),
+                0x403 => Some(Self::CFG_SCHED_ELEMS),
+                0x404 => Some(Self::GET_SCHED_ELEMS),
+                0x408 => Some(Self::MOVE_SCHED_ELEMS),
+                0x409 => Some(Self::SUSPEND_SCHED_ELEMS),
+                0x40a => Some(Self::RESUME_SCHED_ELEMS),
+                0x40e => Some(Self::QUERY_PORT_ETS),
+                0x40f => Some(Self::DELETE_SCHED_ELEMS),
+                0x410 => Some(Self::ADD_RL_PROFILES),
+                0x411 => Some(Self::QUERY_RL_PROFILES),
+                0x412 => Some(Self::QUERY_SCHED_RES),
+                0x413 => Some(Self::QUERY_NODE_TO_ROOT),
+                0x414 => Some(Self::CFG_L2_NODE_CGD),
+                0x415 => Some(Self::REMOVE_RL_PROFILES),
+                0x417 => Some(Self::SET_TX_TOPO),
+                0x418 => Some(Self::GET_TX_TOPO),
+                0x419 => Some(Self::CFG_NODE_ATTR),
+                0x41a => Some(Self::QUERY_NODE_ATTR),
+                0x600 => Some(Self::GET_PHY_CAPS),
+                0x601 => Some(Self::SET_PHY_CFG),
+                0x603 => Some(Self::SET_MAC_CFG),
+                0x605 => Some(Self::RESTART_AN),
+                0x607 => Some(Self::GET_LINK_STATUS),
+                0x613 => Some(Self::SET_EVENT_MASK),
+                0x620 => Some(Self::SET_MAC_LB),
+                0x632 => Some(Self::GET_SENSOR_READING),
+                0x6e0 => Some(Self::GET_LINK_TOPO),
+                0x6e9 => Some(Self::SET_PORT_ID_LED),
+                0x6ea => Some(Self::GET_PORT_OPTIONS),
+                0x6eb => Some(Self::SET_PORT_OPTION),
+                0x6ee => Some(Self::SFF_EEPROM),
+                0x701 => Some(Self::NVM_READ),
+                0x702 => Some(Self::NVM_ERASE),
+                0x703 => Some(Self::NVM_WRITE),
+                0x704 => Some(Self::NVM_CFG_READ),
+                0x705 => Some(Self::NVM_CFG_WRITE),
+                0x706 => Some(Self::NVM_CHECKSUM),
+                0x707 => Some(Self::NVM_WRITE_ACTIVATE),
+                0x709 => Some(Self::NVM_UPDATE_EMPR),
+                0x70a => Some(Self::NVM_PKG_DATA),
+                0x70b => Some(Self::NVM_PASS_COMPONENT_TBL),
+                0x801 => Some(Self::SEND_MSG_TO_PF),
+                0x802 => Some(Self::SEND_MSG_TO_VF),
+                0xa00 => Some(Self::LLDP_GET_MIB),
+                0xa01 => Some(Self::LLDP_SET_MIB_CHANGE),
+                0xa05 => Some(Self::LLDP_STOP),
+                0xa06 => Some(Self::LLDP_START),
+                0xa07 => Some(Self::GET_CEE_DCB_CFG),
+                0xa08 => Some(Self::LLDP_SET_LOCAL_MIB),
+                0xa09 => Some(Self::LLDP_STOP_START_SPECIFIC_AGENT),
+                0xa0a => Some(Self::LLDP_FILTER_CTRL),
+                0xb02 => Some(Self::SET_RSS_KEY),
+                0xb03 => Some(Self::SET_RSS_LUT),
+                0xb04 => Some(Self::GET_RSS_KEY),
+                0xb05 => Some(Self::GET_RSS_LUT),
+                0xb06 => Some(Self::CLEAR_FD_TABLE),
+                0xc30 => Some(Self::ADD_TXQS),
+                0xc31 => Some(Self::DIS_TXQS),
+                0xc32 => Some(Self::MOVE_RECFG_TXQS),
+                0xc40 => Some(Self::DOWNLOAD_PKG),
+                0xc41 => Some(Self::UPLOAD_SECTION),
+                0xc42 => Some(Self::UPDATE_PKG),
+                0xc43 => Some(Self::GET_PKG_INFO_LIST),
+                0xc90 => Some(Self::DRIVER_SHARED_PARAMS),
+                0x1001 => Some(Self::EVENT_LAN_OVERFLOW),
+                0xff08 => Some(Self::DEBUG_DUMP_INTERNALS),
+                0xff20 => Some(Self::SET_HEALTH_STATUS_CONFIG),
+                0xff21 => Some(Self::GET_SUPPORTED_HEALTH_STATUS_CODES),
+                0xff22 => Some(Self::GET_HEALTH_STATUS),
+                0xff23 => Some(Self::CLEAR_HEALTH_STATUS),
+                0xff30 => Some(Self::FW_LOGS_CONFIG),
+                0xff31 => Some(Self::FW_LOGS_REGISTER),
+                0xff32 => Some(Self::FW_LOGS_QUERY),
+                0xff33 => Some(Self::FW_LOGS_EVENT),
+                _ => None,
+            }
+        }
+    }
+
+    /// Return code of a command.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum AqRc {
+        /// `0x0`
+        OK = 0x0,
+        /// `0x1`
+        EPERM = 0x1,
+        /// `0x2`
+        ENOENT = 0x2,
+        /// `0x3`
+        ESRCH = 0x3,
+        /// `0x4`
+        EINTR = 0x4,
+        /// `0x5`
+        EIO = 0x5,
+        /// `0x6`
+        ENXIO = 0x6,
+        /// `0x7`
+        E2BIG = 0x7,
+        /// `0x8`
+        EAGAIN = 0x8,
+        /// `0x9`
+        ENOMEM = 0x9,
+        /// `0xa`
+        EACCES = 0xa,
+        /// `0xb`
+        EFAULT = 0xb,
+        /// `0xc`
+        EBUSY = 0xc,
+        /// `0xd`
+        EEXIST = 0xd,
+        /// `0xe`
+        EINVAL = 0xe,
+        /// `0xf`
+        ENOTTY = 0xf,
+        /// `0x10`
+        ENOSPC = 0x10,
+        /// `0x11`
+        ENOSYS = 0x11,
+        /// `0x12`
+        ERANGE = 0x12,
+        /// `0x13`
+        EFLUSHED = 0x13,
+        /// `0x14`
+        BAD_ADDR = 0x14,
+        /// `0x15`
+        EMODE = 0x15,
+        /// `0x16`
+        EFBIG = 0x16,
+        /// `0x17`
+        ESBCOMP = 0x17,
+        /// `0x18`
+        ENOSEC = 0x18,
+        /// `0x19`
+        EBADSIG = 0x19,
+        /// `0x1a`
+        ESVN = 0x1a,
+        /// `0x1b`
+        EBADMAN = 0x1b,
+        /// `0x1c`
+        EBADBUF = 0x1c,
+        /// `0x1d`
+        EACCES_BMCU = 0x1d,
+    }
+    impl AqRc {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::OK),
+                0x1 => Some(Self::EPERM),
+                0x2 => Some(Self::ENOENT),
+                0x3 => Some(Self::ESRCH),
+                0x4 => Some(Self::EINTR),
+                0x5 => Some(Self::EIO),
+                0x6 => Some(Self::ENXIO),
+                0x7 => Some(Self::E2BIG),
+                0x8 => Some(Self::EAGAIN),
+                0x9 => Some(Self::ENOMEM),
+                0xa => Some(Self::EACCES),
+                0xb => Some(Self::EFAULT),
+                0xc => Some(Self::EBUSY),
+                0xd => Some(Self::EEXIST),
+                0xe => Some(Self::EINVAL),
+                0xf => Some(Self::ENOTTY),
+                0x10 => Some(Self::ENOSPC),
+                0x11 => Some(Self::ENOSYS),
+                0x12 => Some(Self::ERANGE),
+                0x13 => Some(Self::EFLUSHED),
+                0x14 => Some(Self::BAD_ADDR),
+                0x15 => Some(Self::EMODE),
+                0x16 => Some(Self::EFBIG),
+                0x17 => Some(Self::ESBCOMP),
+                0x18 => Some(Self::ENOSEC),
+                0x19 => Some(Self::EBADSIG),
+                0x1a => Some(Self::ESVN),
+                0x1b => Some(Self::EBADMAN),
+                0x1c => Some(Self::EBADBUF),
+                0x1d => Some(Self::EACCES_BMCU),
+                _ => None,
+            }
+        }
+    }
+
+    /// Flags of a descriptor: the first that hardware sets, then those of software. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqFlags(pub u16);
+    impl AqFlags {
+        /// The value after a cold reset.
+        pub const RESET: u16 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u16 = 0xfe0f;
+        /// Bits that a write stores.
+        pub const RW_MASK: u16 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u16 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u16 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u16 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u16 = 0x1f0;
+        /// Bits 0: Descriptor Done (RO)
+        pub const fn DD(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_DD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u16) & 0x1);
+            self
+        }
+        /// Bits 1: Completed (RO)
+        pub const fn CMP(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_CMP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u16) << 1) & 0x2);
+            self
+        }
+        /// Bits 2: there was an error: the return code tells which (RO)
+        pub const fn ERR(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_ERR(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u16) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: the error is a virtual function's (RO)
+        pub const fn VFE(self) -> bool { self.0 & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_VFE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8) | (((value as u16) << 3) & 0x8);
+            self
+        }
+        /// Bits 9: Large Buffer: over 512 bytes (RO)
+        pub const fn LB(self) -> bool { self.0 & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_LB(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x200) | (((value as u16) << 9) & 0x200);
+            self
+        }
+        /// Bits 10: the buffer holds data for the command (RO)
+        pub const fn RD(self) -> bool { self.0 & 0x400 != 0 }
+        /// The word with bits 10 set.
+        pub const fn with_RD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400) | (((value as u16) << 10) & 0x400);
+            self
+        }
+        /// Bits 11: the command is a virtual function's (RO)
+        pub const fn VFC(self) -> bool { self.0 & 0x800 != 0 }
+        /// The word with bits 11 set.
+        pub const fn with_VFC(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800) | (((value as u16) << 11) & 0x800);
+            self
+        }
+        /// Bits 12: there is a buffer (RO)
+        pub const fn BUF(self) -> bool { self.0 & 0x1000 != 0 }
+        /// The word with bits 12 set.
+        pub const fn with_BUF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000) | (((value as u16) << 12) & 0x1000);
+            self
+        }
+        /// Bits 13: no interrupt when it is done (RO)
+        pub const fn SI(self) -> bool { self.0 & 0x2000 != 0 }
+        /// The word with bits 13 set.
+        pub const fn with_SI(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000) | (((value as u16) << 13) & 0x2000);
+            self
+        }
+        /// Bits 14: an interrupt when there was an error (RO)
+        pub const fn EI(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_EI(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u16) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: Flush on Error: the commands behind it aren't done (RO)
+        pub const fn FE(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_FE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u16) << 15) & 0x8000);
+            self
+        }
+    }
+
+    /// A descriptor of the admin queue or mailbox. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqDesc(pub [u64; 4]);
+    impl AqDesc {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 4] = [0x0, 0x0, 0x0, 0x0];
+        /// The word out of its 32 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 32]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 32 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 32] { to_bytes(&self.0) }
+        /// Bits 15:0: flags (see AqFlags) (RO)
+        pub const fn FLAGS(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_FLAGS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: what is asked for (RO)
+        pub const fn OPCODE(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_OPCODE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: bytes in the buffer (RO)
+        pub const fn DATALEN(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_DATALEN(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: return code, in its low byte (RO)
+        pub const fn RETVAL(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_RETVAL(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 95:64: handed back as it is (RO)
+        pub const fn COOKIE_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_COOKIE_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: handed back as it is (RO)
+        pub const fn COOKIE_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_COOKIE_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 159:128: parameters, first 4 bytes (RO)
+        pub const fn PARAM0(self) -> u32 { (self.0[2] & 0xffffffff) as u32 }
+        /// The word with bits 159:128 set.
+        pub const fn with_PARAM0(mut self, value: u32) -> Self {
+            self.0[2] = (self.0[2] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 191:160: parameters, second 4 bytes (RO)
+        pub const fn PARAM1(self) -> u32 { ((self.0[2] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 191:160 set.
+        pub const fn with_PARAM1(mut self, value: u32) -> Self {
+            self.0[2] = (self.0[2] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 223:192: address of the buffer, high half; or parameters (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[3] & 0xffffffff) as u32 }
+        /// The word with bits 223:192 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[3] = (self.0[3] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 255:224: address of the buffer, low half; or parameters (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[3] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 255:224 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[3] = (self.0[3] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Parameters of a command without a buffer: nothing in common. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqParams(pub [u64; 2]);
+    impl AqParams {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffffffff, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+    }
+
+    /// Parameters of a command with a buffer. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqBuffer(pub [u64; 2]);
+    impl AqBuffer {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffffffff, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// GET_VER: versions of firmware and its interface. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqGetVersion(pub [u64; 2]);
+    impl AqGetVersion {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x0, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 31:0: boot ROM (RO)
+        pub const fn ROM_VER(self) -> u32 { (self.0[0] & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_ROM_VER(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 63:32: build of firmware (RO)
+        pub const fn FW_BUILD(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_FW_BUILD(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 71:64: branch of firmware (RO)
+        pub const fn FW_BRANCH(self) -> u8 { (self.0[1] & 0xff) as u8 }
+        /// The word with bits 71:64 set.
+        pub const fn with_FW_BRANCH(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 79:72: major version of firmware (RO)
+        pub const fn FW_MAJOR(self) -> u8 { ((self.0[1] >> 8) & 0xff) as u8 }
+        /// The word with bits 79:72 set.
+        pub const fn with_FW_MAJOR(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 87:80: minor version of firmware (RO)
+        pub const fn FW_MINOR(self) -> u8 { ((self.0[1] >> 16) & 0xff) as u8 }
+        /// The word with bits 87:80 set.
+        pub const fn with_FW_MINOR(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 95:88: patch of firmware (RO)
+        pub const fn FW_PATCH(self) -> u8 { ((self.0[1] >> 24) & 0xff) as u8 }
+        /// The word with bits 95:88 set.
+        pub const fn with_FW_PATCH(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff000000) | (((value as u64) << 24) & 0xff000000);
+            self
+        }
+        /// Bits 103:96: branch of the interface (RO)
+        pub const fn API_BRANCH(self) -> u8 { ((self.0[1] >> 32) & 0xff) as u8 }
+        /// The word with bits 103:96 set.
+        pub const fn with_API_BRANCH(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+        /// Bits 111:104: major version of the interface (RO)
+        pub const fn API_MAJOR(self) -> u8 { ((self.0[1] >> 40) & 0xff) as u8 }
+        /// The word with bits 111:104 set.
+        pub const fn with_API_MAJOR(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff0000000000) | (((value as u64) << 40) & 0xff0000000000);
+            self
+        }
+        /// Bits 119:112: minor version of the interface (RO)
+        pub const fn API_MINOR(self) -> u8 { ((self.0[1] >> 48) & 0xff) as u8 }
+        /// The word with bits 119:112 set.
+        pub const fn with_API_MINOR(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff000000000000) | (((value as u64) << 48) & 0xff000000000000);
+            self
+        }
+        /// Bits 127:120: patch of the interface (RO)
+        pub const fn API_PATCH(self) -> u8 { ((self.0[1] >> 56) & 0xff) as u8 }
+        /// The word with bits 127:120 set.
+        pub const fn with_API_PATCH(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff00000000000000) | (((value as u64) << 56) & 0xff00000000000000);
+            self
+        }
+    }
+
+    /// DRIVER_VER: the driver tells its version; its name is in the buffer. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqDriverVersion(pub [u64; 2]);
+    impl AqDriverVersion {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffff00000000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: major version (RO)
+        pub const fn MAJOR_VER(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_MAJOR_VER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: minor version (RO)
+        pub const fn MINOR_VER(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_MINOR_VER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 23:16: build (RO)
+        pub const fn BUILD_VER(self) -> u8 { ((self.0[0] >> 16) & 0xff) as u8 }
+        /// The word with bits 23:16 set.
+        pub const fn with_BUILD_VER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 31:24: build in the build (RO)
+        pub const fn SUBBUILD_VER(self) -> u8 { ((self.0[0] >> 24) & 0xff) as u8 }
+        /// The word with bits 31:24 set.
+        pub const fn with_SUBBUILD_VER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff000000) | (((value as u64) << 24) & 0xff000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Q_SHUTDOWN: the driver won't use the queue any more. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqQueueShutdown(pub [u64; 2]);
+    impl AqQueueShutdown {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffffffffffffffe, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 0: because it is unloaded (RO)
+        pub const fn DRIVER_UNLOADING(self) -> bool { self.0[0] & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_DRIVER_UNLOADING(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+    }
+
+    /// Something that one function at a time may use.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum ResourceId {
+        /// `0x1`
+        NVM = 0x1,
+        /// `0x2`
+        SDP = 0x2,
+        /// `0x3`
+        CHNG_LOCK = 0x3,
+        /// `0x4`
+        GLBL_LOCK = 0x4,
+    }
+    impl ResourceId {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x1 => Some(Self::NVM),
+                0x2 => Some(Self::SDP),
+                0x3 => Some(Self::CHNG_LOCK),
+                0x4 => Some(Self::GLBL_LOCK),
+                _ => None,
+            }
+        }
+    }
+
+    /// What for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum ResourceAccess {
+        /// `0x1`
+        READ = 0x1,
+        /// `0x2`
+        WRITE = 0x2,
+    }
+    impl ResourceAccess {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x1 => Some(Self::READ),
+                0x2 => Some(Self::WRITE),
+                _ => None,
+            }
+        }
+    }
+
+    /// How the global lock, which is taken once to load the package, was answered.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum GlobalLockStatus {
+        /// `0x0`
+        SUCCESS = 0x0,
+        /// `0x1`
+        IN_PROG = 0x1,
+        /// `0x2`
+        DONE = 0x2,
+    }
+    impl GlobalLockStatus {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::SUCCESS),
+                0x1 => Some(Self::IN_PROG),
+                0x2 => Some(Self::DONE),
+                _ => None,
+            }
+        }
+    }
+
+    /// REQ_RES and RELEASE_RES. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqRequestResource(pub [u64; 2]);
+    impl AqRequestResource {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x0, 0xffff000000000000];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: resource (RO)
+        pub const fn RES_ID(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_RES_ID(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: what for (RO)
+        pub const fn ACCESS_TYPE(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_ACCESS_TYPE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 63:32: how long it may be kept, in ms (RO)
+        pub const fn TIMEOUT(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_TIMEOUT(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: which one (RO)
+        pub const fn RES_NUMBER(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_RES_NUMBER(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 111:96: of the global lock (RO)
+        pub const fn STATUS(self) -> u16 { ((self.0[1] >> 32) & 0xffff) as u16 }
+        /// The word with bits 111:96 set.
+        pub const fn with_STATUS(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+    }
+
+    /// What a capability is about.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Capability {
+        /// `0x1`
+        SWITCHING_MODE = 0x1,
+        /// `0x2`
+        MANAGEABILITY_MODE = 0x2,
+        /// `0x4`
+        OS2BMC = 0x4,
+        /// `0x5`
+        VALID_FUNCTIONS = 0x5,
+        /// `0x6`
+        ALTERNATE_RAM = 0x6,
+        /// `0x8`
+        WOL_PROXY = 0x8,
+        /// `0x12`
+        SRIOV = 0x12,
+        /// `0x13`
+        VF = 0x13,
+        /// `0x14`
+        VMDQ = 0x14,
+        /// `0x15`
+        EVB_802_1QBG = 0x15,
+        /// `0x16`
+        BR_802_1BR = 0x16,
+        /// `0x17`
+        VSI = 0x17,
+        /// `0x18`
+        DCB = 0x18,
+        /// `0x22`
+        ISCSI = 0x22,
+        /// `0x40`
+        RSS = 0x40,
+        /// `0x41`
+        RXQS = 0x41,
+        /// `0x42`
+        TXQS = 0x42,
+        /// `0x43`
+        MSIX = 0x43,
+        /// `0x45`
+        FD = 0x45,
+        /// `0x46`
+        IEEE_1588 = 0x46,
+        /// `0x47`
+        MAX_MTU = 0x47,
+        /// `0x48`
+        NVM_VER = 0x48,
+        /// `0x49`
+        PENDING_NVM_VER = 0x49,
+        /// `0x4a`
+        OROM_VER = 0x4a,
+        /// `0x4b`
+        PENDING_OROM_VER = 0x4b,
+        /// `0x4c`
+        NET_VER = 0x4c,
+        /// `0x4d`
+        PENDING_NET_VER = 0x4d,
+        /// `0x51`
+        IWARP = 0x51,
+        /// `0x61`
+        LED = 0x61,
+        /// `0x62`
+        SDP = 0x62,
+        /// `0x64`
+        WR_CSR_PROT = 0x64,
+        /// `0x67`
+        SENSOR_READING = 0x67,
+        /// `0x73`
+        LOGI_TO_PHYSI_PORT_MAP = 0x73,
+        /// `0x74`
+        SKU = 0x74,
+        /// `0x76`
+        PCIE_RESET_AVOIDANCE = 0x76,
+        /// `0x77`
+        POST_UPDATE_RESET_RESTRICT = 0x77,
+        /// `0x80`
+        NVM_MGMT = 0x80,
+        /// `0x81`
+        EXT_TOPO_DEV_IMG0 = 0x81,
+        /// `0x85`
+        TX_SCHED_TOPO_COMP_MODE = 0x85,
+        /// `0x87`
+        NAC_TOPOLOGY = 0x87,
+        /// `0x8a`
+        DYN_FLATTENING = 0x8a,
+        /// `0x90`
+        OROM_RECOVERY_UPDATE = 0x90,
+        /// `0x92`
+        ROCEV2_LAG = 0x92,
+    }
+    impl Capability {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x1 => Some(Self::SWITCHING_MODE),
+                0x2 => Some(Self::MANAGEABILITY_MODE),
+                0x4 => Some(Self::OS2BMC),
+                0x5 => Some(Self::VALID_FUNCTIONS),
+                0x6 => Some(Self::ALTERNATE_RAM),
+                0x8 => Some(Self::WOL_PROXY),
+                0x12 => Some(Self::SRIOV),
+                0x13 => Some(Self::VF),
+                0x14 => Some(Self::VMDQ),
+                0x15 => Some(Self::EVB_802_1QBG),
+                0x16 => Some(Self::BR_802_1BR),
+                0x17 => Some(Self::VSI),
+                0x18 => Some(Self::DCB),
+                0x22 => Some(Self::ISCSI),
+                0x40 => Some(Self::RSS),
+                0x41 => Some(Self::RXQS),
+                0x42 => Some(Self::TXQS),
+                0x43 => Some(Self::MSIX),
+                0x45 => Some(Self::FD),
+                0x46 => Some(Self::IEEE_1588),
+                0x47 => Some(Self::MAX_MTU),
+                0x48 => Some(Self::NVM_VER),
+                0x49 => Some(Self::PENDING_NVM_VER),
+                0x4a => Some(Self::OROM_VER),
+                0x4b => Some(Self::PENDING_OROM_VER),
+                0x4c => Some(Self::NET_VER),
+                0x4d => Some(Self::PENDING_NET_VER),
+                0x51 => Some(Self::IWARP),
+                0x61 => Some(Self::LED),
+                0x62 => Some(Self::SDP),
+                0x64 => Some(Self::WR_CSR_PROT),
+                0x67 => Some(Self::SENSOR_READING),
+                0x73 => Some(Self::LOGI_TO_PHYSI_PORT_MAP),
+                0x74 => Some(Self::SKU),
+                0x76 => Some(Self::PCIE_RESET_AVOIDANCE),
+                0x77 => Some(Self::POST_UPDATE_RESET_RESTRICT),
+                0x80 => Some(Self::NVM_MGMT),
+                0x81 => Some(Self::EXT_TOPO_DEV_IMG0),
+                0x85 => Some(Self::TX_SCHED_TOPO_COMP_MODE),
+                0x87 => Some(Self::NAC_TOPOLOGY),
+                0x8a => Some(Self::DYN_FLATTENING),
+                0x90 => Some(Self::OROM_RECOVERY_UPDATE),
+                0x92 => Some(Self::ROCEV2_LAG),
+                _ => None,
+            }
+        }
+    }
+
+    /// LIST_FUNC_CAPS and LIST_DEV_CAPS: the buffer is filled with AqCapability. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqListCaps(pub [u64; 2]);
+    impl AqListCaps {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffff0000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: flags (RO)
+        pub const fn CMD_FLAGS(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_CMD_FLAGS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: function (RO)
+        pub const fn PF_INDEX(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_PF_INDEX(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 63:32: how many elements there are (RO)
+        pub const fn COUNT(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_COUNT(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// A capability of the device or function. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqCapability(pub [u64; 4]);
+    impl AqCapability {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 4] = [0x0, 0x0, 0xffffffffffffffff, 0xffffffffffffffff];
+        /// The word out of its 32 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 32]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 32 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 32] { to_bytes(&self.0) }
+        /// Bits 15:0: what it is about (RO)
+        pub const fn CAP(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_CAP(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 23:16: major version (RO)
+        pub const fn MAJOR_VER(self) -> u8 { ((self.0[0] >> 16) & 0xff) as u8 }
+        /// The word with bits 23:16 set.
+        pub const fn with_MAJOR_VER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 31:24: minor version (RO)
+        pub const fn MINOR_VER(self) -> u8 { ((self.0[0] >> 24) & 0xff) as u8 }
+        /// The word with bits 31:24 set.
+        pub const fn with_MINOR_VER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff000000) | (((value as u64) << 24) & 0xff000000);
+            self
+        }
+        /// Bits 63:32: how many, or what bits (RO)
+        pub const fn NUMBER(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_NUMBER(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: first one, or more about them (RO)
+        pub const fn LOGICAL_ID(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_LOGICAL_ID(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: first one of the device, or more about them (RO)
+        pub const fn PHYS_ID(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_PHYS_ID(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// NVM_READ, NVM_ERASE, NVM_WRITE and NVM_WRITE_ACTIVATE. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqNvm(pub [u64; 2]);
+    impl AqNvm {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x0, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 23:0: where in the module, in bytes; in an activation bits 23:16 are more flags (RO)
+        pub const fn OFFSET(self) -> u32 { (self.0[0] & 0xffffff) as u32 }
+        /// The word with bits 23:0 set.
+        pub const fn with_OFFSET(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffff) | ((value as u64) & 0xffffff);
+            self
+        }
+        /// Bits 24: the last of a row of commands (RO)
+        pub const fn LAST_CMD(self) -> bool { self.0[0] & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_LAST_CMD(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1000000) | (((value as u64) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 26:25: in an activation, which settings stay (RO)
+        pub const fn PRESERVATION(self) -> u8 { ((self.0[0] >> 25) & 0x3) as u8 }
+        /// The word with bits 26:25 set.
+        pub const fn with_PRESERVATION(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x6000000) | (((value as u64) << 25) & 0x6000000);
+            self
+        }
+        /// Bits 27: in an activation, the NVM module (RO)
+        pub const fn ACTIV_SEL_NVM(self) -> bool { self.0[0] & 0x8000000 != 0 }
+        /// The word with bits 27 set.
+        pub const fn with_ACTIV_SEL_NVM(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8000000) | (((value as u64) << 27) & 0x8000000);
+            self
+        }
+        /// Bits 28: in an activation, the boot ROM (RO)
+        pub const fn ACTIV_SEL_OROM(self) -> bool { self.0[0] & 0x10000000 != 0 }
+        /// The word with bits 28 set.
+        pub const fn with_ACTIV_SEL_OROM(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10000000) | (((value as u64) << 28) & 0x10000000);
+            self
+        }
+        /// Bits 29: in an activation, the netlist (RO)
+        pub const fn ACTIV_SEL_NETLIST(self) -> bool { self.0[0] & 0x20000000 != 0 }
+        /// The word with bits 29 set.
+        pub const fn with_ACTIV_SEL_NETLIST(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x20000000) | (((value as u64) << 29) & 0x20000000);
+            self
+        }
+        /// Bits 30: special update, or back to what was before (RO)
+        pub const fn SPECIAL_UPDATE(self) -> bool { self.0[0] & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_SPECIAL_UPDATE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x40000000) | (((value as u64) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: flash itself, not its shadow in RAM (RO)
+        pub const fn FLASH_ONLY(self) -> bool { self.0[0] & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_FLASH_ONLY(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x80000000) | (((value as u64) << 31) & 0x80000000);
+            self
+        }
+        /// Bits 47:32: module; 0 is flash as a whole (RO)
+        pub const fn MODULE_TYPEID(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_MODULE_TYPEID(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: bytes (RO)
+        pub const fn LENGTH(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_LENGTH(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// NVM_CHECKSUM. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqNvmChecksum(pub [u64; 2]);
+    impl AqNvmChecksum {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffff0000fffc, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 0: check it (RO)
+        pub const fn VERIFY(self) -> bool { self.0[0] & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_VERIFY(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 1: make it anew (RO)
+        pub const fn RECALC(self) -> bool { self.0[0] & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_RECALC(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+        /// Bits 31:16: result: 0xBABA is correct (RO)
+        pub const fn CHECKSUM(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_CHECKSUM(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+    }
+
+    /// DOWNLOAD_PKG, UPLOAD_SECTION and UPDATE_PKG; the answer has an error in the place of the flags. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqDownloadPackage(pub [u64; 2]);
+    impl AqDownloadPackage {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffffffe, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 0: the last buffer (RO)
+        pub const fn LAST_BUF(self) -> bool { self.0[0] & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_LAST_BUF(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 63:32: in an answer: what is wrong; bits 31:0 are its offset (RO)
+        pub const fn ERROR_INFO(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_ERROR_INFO(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Version of a package. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqPackageVersion(pub u32);
+    impl AqPackageVersion {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0xffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0x0;
+        /// Bits 7:0: major (RO)
+        pub const fn MAJOR(self) -> u8 { (self.0 & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_MAJOR(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff) | ((value as u32) & 0xff);
+            self
+        }
+        /// Bits 15:8: minor (RO)
+        pub const fn MINOR(self) -> u8 { ((self.0 >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_MINOR(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff00) | (((value as u32) << 8) & 0xff00);
+            self
+        }
+        /// Bits 23:16: update (RO)
+        pub const fn UPDATE(self) -> u8 { ((self.0 >> 16) & 0xff) as u8 }
+        /// The word with bits 23:16 set.
+        pub const fn with_UPDATE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff0000) | (((value as u32) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 31:24: draft (RO)
+        pub const fn DRAFT(self) -> u8 { ((self.0 >> 24) & 0xff) as u8 }
+        /// The word with bits 31:24 set.
+        pub const fn with_DRAFT(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff000000) | (((value as u32) << 24) & 0xff000000);
+            self
+        }
+    }
+
+    /// The end of a package in GET_PKG_INFO_LIST, behind its AqPackageVersion and name. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqPackageState(pub u64);
+    impl AqPackageState {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0x1010101ffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xfefefefe00000000;
+        /// Bits 31:0: bundle (RO)
+        pub const fn TRACK_ID(self) -> u32 { (self.0 & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_TRACK_ID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 32: it is in non-volatile memory (RO)
+        pub const fn IS_IN_NVM(self) -> bool { self.0 & 0x100000000 != 0 }
+        /// The word with bits 32 set.
+        pub const fn with_IS_IN_NVM(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100000000) | (((value as u64) << 32) & 0x100000000);
+            self
+        }
+        /// Bits 40: it is in use (RO)
+        pub const fn IS_ACTIVE(self) -> bool { self.0 & 0x10000000000 != 0 }
+        /// The word with bits 40 set.
+        pub const fn with_IS_ACTIVE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10000000000) | (((value as u64) << 40) & 0x10000000000);
+            self
+        }
+        /// Bits 48: it was in use at boot (RO)
+        pub const fn IS_ACTIVE_AT_BOOT(self) -> bool { self.0 & 0x1000000000000 != 0 }
+        /// The word with bits 48 set.
+        pub const fn with_IS_ACTIVE_AT_BOOT(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000000000000) | (((value as u64) << 48) & 0x1000000000000);
+            self
+        }
+        /// Bits 56: it was changed (RO)
+        pub const fn IS_MODIFIED(self) -> bool { self.0 & 0x100000000000000 != 0 }
+        /// The word with bits 56 set.
+        pub const fn with_IS_MODIFIED(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100000000000000) | (((value as u64) << 56) & 0x100000000000000);
+            self
+        }
+    }
+
+    /// DRIVER_SHARED_PARAMS: 32-bit numbers that drivers of the functions share. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSharedParam(pub [u64; 2]);
+    impl AqSharedParam {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffff00fe, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 0: read; 0: write (RO)
+        pub const fn GET(self) -> bool { self.0[0] & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_GET(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 15:8: which one, 0 to 15 (RO)
+        pub const fn INDEX(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_INDEX(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 63:32: value (RO)
+        pub const fn VALUE(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_VALUE(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Health status commands: how many codes or AqHealthStatus are in the buffer. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqHealth(pub [u64; 2]);
+    impl AqHealth {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffff0000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: how many; in a configuration, which sources are wanted (RO)
+        pub const fn COUNT(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_COUNT(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// First 8 bytes of a health status; 4 more bytes of internal data follow. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqHealthStatus(pub u64);
+    impl AqHealthStatus {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 15:0: what (RO)
+        pub const fn CODE(self) -> u16 { (self.0 & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_CODE(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: 1 function, 2 port, 3 device (RO)
+        pub const fn EVENT_SOURCE(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_EVENT_SOURCE(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 63:32: internal data; 0xDEADBEEF is none (RO)
+        pub const fn INTERNAL_DATA1(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_INTERNAL_DATA1(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Firmware log commands; the buffer holds AqFwLogModule. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqFwLog(pub [u64; 2]);
+    impl AqFwLog {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffff0000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: in a configuration: bit 0 UART, 1 queue, 3 set; in a registration: bit 0 register (RO)
+        pub const fn CMD_FLAGS(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_CMD_FLAGS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: bit 1: more data (RO)
+        pub const fn RSP_FLAG(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_RSP_FLAG(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 47:32: messages in an event (RO)
+        pub const fn LOG_RESOLUTION(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_LOG_RESOLUTION(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: modules in the buffer (RO)
+        pub const fn MDL_CNT(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_MDL_CNT(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// How much one module of firmware logs. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqFwLogModule(pub u32);
+    impl AqFwLogModule {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0xffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xff000000;
+        /// Bits 15:0: module (RO)
+        pub const fn MODULE_IDENTIFIER(self) -> u16 { (self.0 & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_MODULE_IDENTIFIER(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff) | ((value as u32) & 0xffff);
+            self
+        }
+        /// Bits 23:16: 0 none, 1 errors, 2 warnings, 3 normal, 4 verbose (RO)
+        pub const fn LOG_LEVEL(self) -> u8 { ((self.0 >> 16) & 0xff) as u8 }
+        /// The word with bits 23:16 set.
+        pub const fn with_LOG_LEVEL(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff0000) | (((value as u32) << 16) & 0xff0000);
+            self
+        }
+    }
+
+    /// Which capabilities GET_PHY_CAPS reports.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum PhyReportMode {
+        /// `0x0`
+        TOPO_CAP_NO_MEDIA = 0x0,
+        /// `0x1`
+        TOPO_CAP_MEDIA = 0x1,
+        /// `0x2`
+        ACTIVE_CFG = 0x2,
+        /// `0x4`
+        DFLT_CFG = 0x4,
+    }
+    impl PhyReportMode {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::TOPO_CAP_NO_MEDIA),
+                0x1 => Some(Self::TOPO_CAP_MEDIA),
+                0x2 => Some(Self::ACTIVE_CFG),
+                0x4 => Some(Self::DFLT_CFG),
+                _ => None,
+            }
+        }
+    }
+
+    /// GET_PHY_CAPS. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqGetPhyCaps(pub [u64; 2]);
+    impl AqGetPhyCaps {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffffffffff0ff00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: logical port (RO)
+        pub const fn LPORT_NUM(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LPORT_NUM(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 16: report qualified modules (RO)
+        pub const fn RQM(self) -> bool { self.0[0] & 0x10000 != 0 }
+        /// The word with bits 16 set.
+        pub const fn with_RQM(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10000) | (((value as u64) << 16) & 0x10000);
+            self
+        }
+        /// Bits 19:17: which capabilities (RO)
+        pub const fn REPORT_MODE(self) -> u8 { ((self.0[0] >> 17) & 0x7) as u8 }
+        /// The word with bits 19:17 set.
+        pub const fn with_REPORT_MODE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xe0000) | (((value as u64) << 17) & 0xe0000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// What a PHY can do or is to do. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct PhyCaps(pub u8);
+    impl PhyCaps {
+        /// The value after a cold reset.
+        pub const RESET: u8 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u8 = 0xff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u8 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u8 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u8 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u8 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u8 = 0x0;
+        /// Bits 0: send pause frames (RO)
+        pub const fn TX_PAUSE(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_TX_PAUSE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u8) & 0x1);
+            self
+        }
+        /// Bits 1: heed pause frames (RO)
+        pub const fn RX_PAUSE(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_RX_PAUSE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u8) << 1) & 0x2);
+            self
+        }
+        /// Bits 2: low power mode (RO)
+        pub const fn LOW_POWER(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_LOW_POWER(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u8) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: the link is enabled (RO)
+        pub const fn LINK(self) -> bool { self.0 & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_LINK(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8) | (((value as u8) << 3) & 0x8);
+            self
+        }
+        /// Bits 4: autonegotiation; in a configuration reserved (RO)
+        pub const fn AN_MODE(self) -> bool { self.0 & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_AN_MODE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10) | (((value as u8) << 4) & 0x10);
+            self
+        }
+        /// Bits 5: module qualification; in a configuration: update the link by itself (RO)
+        pub const fn MOD_QUAL(self) -> bool { self.0 & 0x20 != 0 }
+        /// The word with bits 5 set.
+        pub const fn with_MOD_QUAL(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20) | (((value as u8) << 5) & 0x20);
+            self
+        }
+        /// Bits 6: link establishment state machine (RO)
+        pub const fn LESM(self) -> bool { self.0 & 0x40 != 0 }
+        /// The word with bits 6 set.
+        pub const fn with_LESM(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40) | (((value as u8) << 6) & 0x40);
+            self
+        }
+        /// Bits 7: choose forward error correction by itself (RO)
+        pub const fn AUTO_FEC(self) -> bool { self.0 & 0x80 != 0 }
+        /// The word with bits 7 set.
+        pub const fn with_AUTO_FEC(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80) | (((value as u8) << 7) & 0x80);
+            self
+        }
+    }
+
+    /// First 40 bytes of the answer to GET_PHY_CAPS. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqPhyCapsData(pub [u64; 5]);
+    impl AqPhyCapsData {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 5] = [0x0, 0x0, 0x0, 0x0, 0x0];
+        /// The word out of its 40 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 40]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 40 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 40] { to_bytes(&self.0) }
+        /// Bits 63:0: media types 63:0 (see PhyType) (RO)
+        pub const fn PHY_TYPE_LOW(self) -> u64 { self.0[0] }
+        /// The word with bits 63:0 set.
+        pub const fn with_PHY_TYPE_LOW(mut self, value: u64) -> Self {
+            self.0[0] = value;
+            self
+        }
+        /// Bits 127:64: media types 127:64 (RO)
+        pub const fn PHY_TYPE_HIGH(self) -> u64 { self.0[1] }
+        /// The word with bits 127:64 set.
+        pub const fn with_PHY_TYPE_HIGH(mut self, value: u64) -> Self {
+            self.0[1] = value;
+            self
+        }
+        /// Bits 135:128: what it can do (see PhyCaps) (RO)
+        pub const fn CAPS(self) -> u8 { (self.0[2] & 0xff) as u8 }
+        /// The word with bits 135:128 set.
+        pub const fn with_CAPS(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 143:136: low power and kinds of autonegotiation (RO)
+        pub const fn LOW_POWER_CTRL_AN(self) -> u8 { ((self.0[2] >> 8) & 0xff) as u8 }
+        /// The word with bits 143:136 set.
+        pub const fn with_LOW_POWER_CTRL_AN(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 159:144: energy efficient Ethernet (RO)
+        pub const fn EEE_CAP(self) -> u16 { ((self.0[2] >> 16) & 0xffff) as u16 }
+        /// The word with bits 159:144 set.
+        pub const fn with_EEE_CAP(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 175:160: energy efficient Ethernet, timer (RO)
+        pub const fn EEER_VALUE(self) -> u16 { ((self.0[2] >> 32) & 0xffff) as u16 }
+        /// The word with bits 175:160 set.
+        pub const fn with_EEER_VALUE(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 191:176: vendor, first two bytes (RO)
+        pub const fn PHY_ID_OUI_LO(self) -> u16 { ((self.0[2] >> 48) & 0xffff) as u16 }
+        /// The word with bits 191:176 set.
+        pub const fn with_PHY_ID_OUI_LO(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 207:192: vendor, last two bytes (RO)
+        pub const fn PHY_ID_OUI_HI(self) -> u16 { (self.0[3] & 0xffff) as u16 }
+        /// The word with bits 207:192 set.
+        pub const fn with_PHY_ID_OUI_HI(mut self, value: u16) -> Self {
+            self.0[3] = (self.0[3] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 255:208: firmware, first six bytes (RO)
+        pub const fn PHY_FW_VER_LO(self) -> u64 { (self.0[3] >> 16) & 0xffffffffffff }
+        /// The word with bits 255:208 set.
+        pub const fn with_PHY_FW_VER_LO(mut self, value: u64) -> Self {
+            self.0[3] = (self.0[3] & !0xffffffffffff0000) | (((value) << 16) & 0xffffffffffff0000);
+            self
+        }
+        /// Bits 271:256: firmware, last two bytes (RO)
+        pub const fn PHY_FW_VER_HI(self) -> u16 { (self.0[4] & 0xffff) as u16 }
+        /// The word with bits 271:256 set.
+        pub const fn with_PHY_FW_VER_HI(mut self, value: u16) -> Self {
+            self.0[4] = (self.0[4] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 279:272: forward error correction (RO)
+        pub const fn LINK_FEC_OPTIONS(self) -> u8 { ((self.0[4] >> 16) & 0xff) as u8 }
+        /// The word with bits 279:272 set.
+        pub const fn with_LINK_FEC_OPTIONS(mut self, value: u8) -> Self {
+            self.0[4] = (self.0[4] & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 287:280: bit 0: strict (RO)
+        pub const fn MODULE_COMPLIANCE_ENFORCEMENT(self) -> u8 { ((self.0[4] >> 24) & 0xff) as u8 }
+        /// The word with bits 287:280 set.
+        pub const fn with_MODULE_COMPLIANCE_ENFORCEMENT(mut self, value: u8) -> Self {
+            self.0[4] = (self.0[4] & !0xff000000) | (((value as u64) << 24) & 0xff000000);
+            self
+        }
+        /// Bits 295:288: of the module (RO)
+        pub const fn EXTENDED_COMPLIANCE_CODE(self) -> u8 { ((self.0[4] >> 32) & 0xff) as u8 }
+        /// The word with bits 295:288 set.
+        pub const fn with_EXTENDED_COMPLIANCE_CODE(mut self, value: u8) -> Self {
+            self.0[4] = (self.0[4] & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+        /// Bits 319:296: of the module (RO)
+        pub const fn MODULE_TYPE(self) -> u32 { ((self.0[4] >> 40) & 0xffffff) as u32 }
+        /// The word with bits 319:296 set.
+        pub const fn with_MODULE_TYPE(mut self, value: u32) -> Self {
+            self.0[4] = (self.0[4] & !0xffffff0000000000) | (((value as u64) << 40) & 0xffffff0000000000);
+            self
+        }
+    }
+
+    /// Media types: bit numbers of PHY_TYPE_LOW (those of 64 on: of PHY_TYPE_HIGH).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum PhyType {
+        /// `0x2`
+        PHY_1000BASE_T = 0x2,
+        /// `0xc`
+        PHY_10GBASE_T = 0xc,
+        /// `0xd`
+        PHY_10G_SFI_DA = 0xd,
+        /// `0xe`
+        PHY_10GBASE_SR = 0xe,
+        /// `0x13`
+        PHY_25GBASE_T = 0x13,
+        /// `0x14`
+        PHY_25GBASE_CR = 0x14,
+        /// `0x17`
+        PHY_25GBASE_SR = 0x17,
+        /// `0x19`
+        PHY_25GBASE_KR = 0x19,
+        /// `0x1e`
+        PHY_40GBASE_CR4 = 0x1e,
+        /// `0x24`
+        PHY_50GBASE_CR2 = 0x24,
+        /// `0x2d`
+        PHY_50GBASE_SR = 0x2d,
+        /// `0x33`
+        PHY_100GBASE_CR4 = 0x33,
+        /// `0x34`
+        PHY_100GBASE_SR4 = 0x34,
+        /// `0x35`
+        PHY_100GBASE_LR4 = 0x35,
+        /// `0x36`
+        PHY_100GBASE_KR4 = 0x36,
+        /// `0x38`
+        PHY_100G_CAUI4 = 0x38,
+        /// `0x3e`
+        PHY_100GBASE_SR2 = 0x3e,
+        /// `0x3f`
+        PHY_100GBASE_DR = 0x3f,
+        /// `0x45`
+        PHY_200G_CR4_PAM4 = 0x45,
+        /// `0x46`
+        PHY_200G_SR4 = 0x46,
+    }
+    impl PhyType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x2 => Some(Self::PHY_1000BASE_T),
+                0xc => Some(Self::PHY_10GBASE_T),
+                0xd => Some(Self::PHY_10G_SFI_DA),
+                0xe => Some(Self::PHY_10GBASE_SR),
+                0x13 => Some(Self::PHY_25GBASE_T),
+                0x14 => Some(Self::PHY_25GBASE_CR),
+                0x17 => Some(Self::PHY_25GBASE_SR),
+                0x19 => Some(Self::PHY_25GBASE_KR),
+                0x1e => Some(Self::PHY_40GBASE_CR4),
+                0x24 => Some(Self::PHY_50GBASE_CR2),
+                0x2d => Some(Self::PHY_50GBASE_SR),
+                0x33 => Some(Self::PHY_100GBASE_CR4),
+                0x34 => Some(Self::PHY_100GBASE_SR4),
+                0x35 => Some(Self::PHY_100GBASE_LR4),
+                0x36 => Some(Self::PHY_100GBASE_KR4),
+                0x38 => Some(Self::PHY_100G_CAUI4),
+                0x3e => Some(Self::PHY_100GBASE_SR2),
+                0x3f => Some(Self::PHY_100GBASE_DR),
+                0x45 => Some(Self::PHY_200G_CR4_PAM4),
+                0x46 => Some(Self::PHY_200G_SR4),
+                _ => None,
+            }
+        }
+    }
+
+    /// SET_PHY_CFG; the buffer is AqPhyConfigData. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSetPhyConfig(pub [u64; 2]);
+    impl AqSetPhyConfig {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffffff00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: logical port (RO)
+        pub const fn LPORT_NUM(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LPORT_NUM(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// What a PHY is to do. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqPhyConfigData(pub [u64; 3]);
+    impl AqPhyConfigData {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 3] = [0x0, 0x0, 0x0];
+        /// The word out of its 24 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 24]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 24 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 24] { to_bytes(&self.0) }
+        /// Bits 63:0: media types 63:0 (see PhyType) (RO)
+        pub const fn PHY_TYPE_LOW(self) -> u64 { self.0[0] }
+        /// The word with bits 63:0 set.
+        pub const fn with_PHY_TYPE_LOW(mut self, value: u64) -> Self {
+            self.0[0] = value;
+            self
+        }
+        /// Bits 127:64: media types 127:64 (RO)
+        pub const fn PHY_TYPE_HIGH(self) -> u64 { self.0[1] }
+        /// The word with bits 127:64 set.
+        pub const fn with_PHY_TYPE_HIGH(mut self, value: u64) -> Self {
+            self.0[1] = value;
+            self
+        }
+        /// Bits 135:128: what it is to do (see PhyCaps) (RO)
+        pub const fn CAPS(self) -> u8 { (self.0[2] & 0xff) as u8 }
+        /// The word with bits 135:128 set.
+        pub const fn with_CAPS(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 143:136: low power and kinds of autonegotiation (RO)
+        pub const fn LOW_POWER_CTRL_AN(self) -> u8 { ((self.0[2] >> 8) & 0xff) as u8 }
+        /// The word with bits 143:136 set.
+        pub const fn with_LOW_POWER_CTRL_AN(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 159:144: energy efficient Ethernet (RO)
+        pub const fn EEE_CAP(self) -> u16 { ((self.0[2] >> 16) & 0xffff) as u16 }
+        /// The word with bits 159:144 set.
+        pub const fn with_EEE_CAP(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 175:160: energy efficient Ethernet, timer (RO)
+        pub const fn EEER_VALUE(self) -> u16 { ((self.0[2] >> 32) & 0xffff) as u16 }
+        /// The word with bits 175:160 set.
+        pub const fn with_EEER_VALUE(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 183:176: forward error correction (RO)
+        pub const fn LINK_FEC_OPT(self) -> u8 { ((self.0[2] >> 48) & 0xff) as u8 }
+        /// The word with bits 183:176 set.
+        pub const fn with_LINK_FEC_OPT(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xff000000000000) | (((value as u64) << 48) & 0xff000000000000);
+            self
+        }
+        /// Bits 191:184: bit 0: strict (RO)
+        pub const fn MODULE_COMPLIANCE_ENFORCEMENT(self) -> u8 { ((self.0[2] >> 56) & 0xff) as u8 }
+        /// The word with bits 191:184 set.
+        pub const fn with_MODULE_COMPLIANCE_ENFORCEMENT(mut self, value: u8) -> Self {
+            self.0[2] = (self.0[2] & !0xff00000000000000) | (((value as u64) << 56) & 0xff00000000000000);
+            self
+        }
+    }
+
+    /// SET_MAC_CFG. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSetMacConfig(pub [u64; 2]);
+    impl AqSetMacConfig {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x70000, 0xfffffffffffffffe];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: greatest frame, in bytes with its CRC (RO)
+        pub const fn MAX_FRAME_SIZE(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_MAX_FRAME_SIZE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 22:19: pacing (RO)
+        pub const fn PACE(self) -> u8 { ((self.0[0] >> 19) & 0xf) as u8 }
+        /// The word with bits 22:19 set.
+        pub const fn with_PACE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x780000) | (((value as u64) << 19) & 0x780000);
+            self
+        }
+        /// Bits 23: pacing by a fixed gap (RO)
+        pub const fn PACE_TYPE(self) -> bool { self.0[0] & 0x800000 != 0 }
+        /// The word with bits 23 set.
+        pub const fn with_PACE_TYPE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x800000) | (((value as u64) << 23) & 0x800000);
+            self
+        }
+        /// Bits 31:24: priorities that the timer is for (RO)
+        pub const fn TX_TMR_PRIORITY(self) -> u8 { ((self.0[0] >> 24) & 0xff) as u8 }
+        /// The word with bits 31:24 set.
+        pub const fn with_TX_TMR_PRIORITY(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff000000) | (((value as u64) << 24) & 0xff000000);
+            self
+        }
+        /// Bits 47:32: how long a pause frame holds (RO)
+        pub const fn TX_TMR_VALUE(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_TX_TMR_VALUE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: when a pause frame is sent again (RO)
+        pub const fn FC_REFRESH_THRESHOLD(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_FC_REFRESH_THRESHOLD(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 64: drop packets that block others (RO)
+        pub const fn AUTO_DROP(self) -> bool { self.0[1] & 0x1 != 0 }
+        /// The word with bits 64 set.
+        pub const fn with_AUTO_DROP(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+    }
+
+    /// RESTART_AN. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqRestartAn(pub [u64; 2]);
+    impl AqRestartAn {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffffffffff9ff00, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: logical port (RO)
+        pub const fn LPORT_NUM(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LPORT_NUM(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 17: bring the link up anew (RO)
+        pub const fn LINK_RESTART(self) -> bool { self.0[0] & 0x20000 != 0 }
+        /// The word with bits 17 set.
+        pub const fn with_LINK_RESTART(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x20000) | (((value as u64) << 17) & 0x20000);
+            self
+        }
+        /// Bits 18: the link is enabled; 0: disabled (RO)
+        pub const fn LINK_ENABLE(self) -> bool { self.0[0] & 0x40000 != 0 }
+        /// The word with bits 18 set.
+        pub const fn with_LINK_ENABLE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x40000) | (((value as u64) << 18) & 0x40000);
+            self
+        }
+    }
+
+    /// What GET_LINK_STATUS does to events of the link.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum LinkStatusEvents {
+        /// `0x0`
+        NOP = 0x0,
+        /// `0x1`
+        IS_ENABLED = 0x1,
+        /// `0x2`
+        DIS = 0x2,
+        /// `0x3`
+        ENA = 0x3,
+    }
+    impl LinkStatusEvents {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NOP),
+                0x1 => Some(Self::IS_ENABLED),
+                0x2 => Some(Self::DIS),
+                0x3 => Some(Self::ENA),
+                _ => None,
+            }
+        }
+    }
+
+    /// GET_LINK_STATUS, and the event of it; the buffer is AqLinkStatus. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqGetLinkStatus(pub [u64; 2]);
+    impl AqGetLinkStatus {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffffffffffcff00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: logical port (RO)
+        pub const fn LPORT_NUM(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LPORT_NUM(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 17:16: events (RO)
+        pub const fn LSE(self) -> u8 { ((self.0[0] >> 16) & 0x3) as u8 }
+        /// The word with bits 17:16 set.
+        pub const fn with_LSE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x30000) | (((value as u64) << 16) & 0x30000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Speeds of a link: bit numbers of LINK_SPEED.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum LinkSpeed {
+        /// `0x0`
+        SPEED_10MB = 0x0,
+        /// `0x1`
+        SPEED_100MB = 0x1,
+        /// `0x2`
+        SPEED_1000MB = 0x2,
+        /// `0x3`
+        SPEED_2500MB = 0x3,
+        /// `0x4`
+        SPEED_5GB = 0x4,
+        /// `0x5`
+        SPEED_10GB = 0x5,
+        /// `0x6`
+        SPEED_20GB = 0x6,
+        /// `0x7`
+        SPEED_25GB = 0x7,
+        /// `0x8`
+        SPEED_40GB = 0x8,
+        /// `0x9`
+        SPEED_50GB = 0x9,
+        /// `0xa`
+        SPEED_100GB = 0xa,
+        /// `0xb`
+        SPEED_200GB = 0xb,
+        /// `0xf`
+        UNKNOWN = 0xf,
+    }
+    impl LinkSpeed {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::SPEED_10MB),
+                0x1 => Some(Self::SPEED_100MB),
+                0x2 => Some(Self::SPEED_1000MB),
+                0x3 => Some(Self::SPEED_2500MB),
+                0x4 => Some(Self::SPEED_5GB),
+                0x5 => Some(Self::SPEED_10GB),
+                0x6 => Some(Self::SPEED_20GB),
+                0x7 => Some(Self::SPEED_25GB),
+                0x8 => Some(Self::SPEED_40GB),
+                0x9 => Some(Self::SPEED_50GB),
+                0xa => Some(Self::SPEED_100GB),
+                0xb => Some(Self::SPEED_200GB),
+                0xf => Some(Self::UNKNOWN),
+                _ => None,
+            }
+        }
+    }
+
+    /// State of the link; the first version ends after PHY_TYPE_HIGH. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqLinkStatus(pub [u64; 7]);
+    impl AqLinkStatus {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 7] = [0xf000000000, 0xff00ffff0000c000, 0x0, 0x0, 0x0, 0x0, 0xffffffffff000000];
+        /// The word out of its 56 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 56]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 56 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 56] { to_bytes(&self.0) }
+        /// Bits 7:0: conflicts of topology and media (RO)
+        pub const fn TOPO_MEDIA_CONFLICT(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_TOPO_MEDIA_CONFLICT(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: errors of configuration (RO)
+        pub const fn LINK_CFG_ERR(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_LINK_CFG_ERR(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 16: the link is up (RO)
+        pub const fn LINK_UP(self) -> bool { self.0[0] & 0x10000 != 0 }
+        /// The word with bits 16 set.
+        pub const fn with_LINK_UP(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10000) | (((value as u64) << 16) & 0x10000);
+            self
+        }
+        /// Bits 17: a fault (RO)
+        pub const fn LINK_FAULT(self) -> bool { self.0[0] & 0x20000 != 0 }
+        /// The word with bits 17 set.
+        pub const fn with_LINK_FAULT(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x20000) | (((value as u64) << 17) & 0x20000);
+            self
+        }
+        /// Bits 18: a fault of sending (RO)
+        pub const fn LINK_FAULT_TX(self) -> bool { self.0[0] & 0x40000 != 0 }
+        /// The word with bits 18 set.
+        pub const fn with_LINK_FAULT_TX(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x40000) | (((value as u64) << 18) & 0x40000);
+            self
+        }
+        /// Bits 19: a fault of receiving (RO)
+        pub const fn LINK_FAULT_RX(self) -> bool { self.0[0] & 0x80000 != 0 }
+        /// The word with bits 19 set.
+        pub const fn with_LINK_FAULT_RX(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x80000) | (((value as u64) << 19) & 0x80000);
+            self
+        }
+        /// Bits 20: a fault of the other side (RO)
+        pub const fn LINK_FAULT_REMOTE(self) -> bool { self.0[0] & 0x100000 != 0 }
+        /// The word with bits 20 set.
+        pub const fn with_LINK_FAULT_REMOTE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x100000) | (((value as u64) << 20) & 0x100000);
+            self
+        }
+        /// Bits 21: the link of the external port is up (RO)
+        pub const fn LINK_UP_PORT(self) -> bool { self.0[0] & 0x200000 != 0 }
+        /// The word with bits 21 set.
+        pub const fn with_LINK_UP_PORT(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x200000) | (((value as u64) << 21) & 0x200000);
+            self
+        }
+        /// Bits 22: there is a cable or module (RO)
+        pub const fn MEDIA_AVAILABLE(self) -> bool { self.0[0] & 0x400000 != 0 }
+        /// The word with bits 22 set.
+        pub const fn with_MEDIA_AVAILABLE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x400000) | (((value as u64) << 22) & 0x400000);
+            self
+        }
+        /// Bits 23: there is a signal (RO)
+        pub const fn SIGNAL_DETECT(self) -> bool { self.0[0] & 0x800000 != 0 }
+        /// The word with bits 23 set.
+        pub const fn with_SIGNAL_DETECT(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x800000) | (((value as u64) << 23) & 0x800000);
+            self
+        }
+        /// Bits 24: autonegotiation is done (RO)
+        pub const fn AN_COMPLETED(self) -> bool { self.0[0] & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_AN_COMPLETED(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1000000) | (((value as u64) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 25: the other side can negotiate (RO)
+        pub const fn LP_AN_ABILITY(self) -> bool { self.0[0] & 0x2000000 != 0 }
+        /// The word with bits 25 set.
+        pub const fn with_LP_AN_ABILITY(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x2000000) | (((value as u64) << 25) & 0x2000000);
+            self
+        }
+        /// Bits 26: fault of parallel detection (RO)
+        pub const fn PD_FAULT(self) -> bool { self.0[0] & 0x4000000 != 0 }
+        /// The word with bits 26 set.
+        pub const fn with_PD_FAULT(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x4000000) | (((value as u64) << 26) & 0x4000000);
+            self
+        }
+        /// Bits 27: forward error correction (RO)
+        pub const fn FEC_EN(self) -> bool { self.0[0] & 0x8000000 != 0 }
+        /// The word with bits 27 set.
+        pub const fn with_FEC_EN(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8000000) | (((value as u64) << 27) & 0x8000000);
+            self
+        }
+        /// Bits 28: low power (RO)
+        pub const fn PHY_LOW_POWER(self) -> bool { self.0[0] & 0x10000000 != 0 }
+        /// The word with bits 28 set.
+        pub const fn with_PHY_LOW_POWER(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10000000) | (((value as u64) << 28) & 0x10000000);
+            self
+        }
+        /// Bits 29: pause frames are sent (RO)
+        pub const fn LINK_PAUSE_TX(self) -> bool { self.0[0] & 0x20000000 != 0 }
+        /// The word with bits 29 set.
+        pub const fn with_LINK_PAUSE_TX(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x20000000) | (((value as u64) << 29) & 0x20000000);
+            self
+        }
+        /// Bits 30: pause frames are heeded (RO)
+        pub const fn LINK_PAUSE_RX(self) -> bool { self.0[0] & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_LINK_PAUSE_RX(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x40000000) | (((value as u64) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: the module is qualified (RO)
+        pub const fn QUALIFIED_MODULE(self) -> bool { self.0[0] & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_QUALIFIED_MODULE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x80000000) | (((value as u64) << 31) & 0x80000000);
+            self
+        }
+        /// Bits 32: too hot (RO)
+        pub const fn PHY_TEMP_ALARM(self) -> bool { self.0[0] & 0x100000000 != 0 }
+        /// The word with bits 32 set.
+        pub const fn with_PHY_TEMP_ALARM(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x100000000) | (((value as u64) << 32) & 0x100000000);
+            self
+        }
+        /// Bits 33: too many errors (RO)
+        pub const fn EXCESSIVE_ERRORS(self) -> bool { self.0[0] & 0x200000000 != 0 }
+        /// The word with bits 33 set.
+        pub const fn with_EXCESSIVE_ERRORS(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x200000000) | (((value as u64) << 33) & 0x200000000);
+            self
+        }
+        /// Bits 35:34: sending: 0 active, 1 drained, 3 flushed (RO)
+        pub const fn TX_SUSPENDED(self) -> u8 { ((self.0[0] >> 34) & 0x3) as u8 }
+        /// The word with bits 35:34 set.
+        pub const fn with_TX_SUSPENDED(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xc00000000) | (((value as u64) << 34) & 0xc00000000);
+            self
+        }
+        /// Bits 47:40: loopback: bit 0 PHY, 1 other side's PHY, 2 MAC (RO)
+        pub const fn LB_STATUS(self) -> u8 { ((self.0[0] >> 40) & 0xff) as u8 }
+        /// The word with bits 47:40 set.
+        pub const fn with_LB_STATUS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff0000000000) | (((value as u64) << 40) & 0xff0000000000);
+            self
+        }
+        /// Bits 63:48: greatest frame, in bytes with its CRC (RO)
+        pub const fn MAX_FRAME_SIZE(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_MAX_FRAME_SIZE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 66:64: forward error correction: bit 0 KR, 1 RS-528, 2 RS-544 (RO)
+        pub const fn FEC(self) -> u8 { (self.0[1] & 0x7) as u8 }
+        /// The word with bits 66:64 set.
+        pub const fn with_FEC(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0x7) | ((value as u64) & 0x7);
+            self
+        }
+        /// Bits 70:67: pacing (RO)
+        pub const fn PACING(self) -> u8 { ((self.0[1] >> 3) & 0xf) as u8 }
+        /// The word with bits 70:67 set.
+        pub const fn with_PACING(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0x78) | (((value as u64) << 3) & 0x78);
+            self
+        }
+        /// Bits 71: pacing by a fixed gap (RO)
+        pub const fn PACING_TYPE(self) -> bool { self.0[1] & 0x80 != 0 }
+        /// The word with bits 71 set.
+        pub const fn with_PACING_TYPE(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x80) | (((value as u64) << 7) & 0x80);
+            self
+        }
+        /// Bits 77:72: power class (RO)
+        pub const fn PWR_CLASS(self) -> u8 { ((self.0[1] >> 8) & 0x3f) as u8 }
+        /// The word with bits 77:72 set.
+        pub const fn with_PWR_CLASS(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0x3f00) | (((value as u64) << 8) & 0x3f00);
+            self
+        }
+        /// Bits 95:80: one bit of LinkSpeed (RO)
+        pub const fn LINK_SPEED(self) -> u16 { ((self.0[1] >> 16) & 0xffff) as u16 }
+        /// The word with bits 95:80 set.
+        pub const fn with_LINK_SPEED(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 119:112: bit 0: RS-272 (RO)
+        pub const fn EXT_FEC_STATUS(self) -> u8 { ((self.0[1] >> 48) & 0xff) as u8 }
+        /// The word with bits 119:112 set.
+        pub const fn with_EXT_FEC_STATUS(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff000000000000) | (((value as u64) << 48) & 0xff000000000000);
+            self
+        }
+        /// Bits 191:128: media type, 63:0 (see PhyType) (RO)
+        pub const fn PHY_TYPE_LOW(self) -> u64 { self.0[2] }
+        /// The word with bits 191:128 set.
+        pub const fn with_PHY_TYPE_LOW(mut self, value: u64) -> Self {
+            self.0[2] = value;
+            self
+        }
+        /// Bits 255:192: media type, 127:64 (RO)
+        pub const fn PHY_TYPE_HIGH(self) -> u64 { self.0[3] }
+        /// The word with bits 255:192 set.
+        pub const fn with_PHY_TYPE_HIGH(mut self, value: u64) -> Self {
+            self.0[3] = value;
+            self
+        }
+        /// Bits 319:256: media types of the other side, 63:0 (RO)
+        pub const fn LP_PHY_TYPE_LOW(self) -> u64 { self.0[4] }
+        /// The word with bits 319:256 set.
+        pub const fn with_LP_PHY_TYPE_LOW(mut self, value: u64) -> Self {
+            self.0[4] = value;
+            self
+        }
+        /// Bits 383:320: media types of the other side, 127:64 (RO)
+        pub const fn LP_PHY_TYPE_HIGH(self) -> u64 { self.0[5] }
+        /// The word with bits 383:320 set.
+        pub const fn with_LP_PHY_TYPE_HIGH(mut self, value: u64) -> Self {
+            self.0[5] = value;
+            self
+        }
+        /// Bits 391:384: forward error correction that the other side can do (RO)
+        pub const fn LP_FEC_ADV(self) -> u8 { (self.0[6] & 0xff) as u8 }
+        /// The word with bits 391:384 set.
+        pub const fn with_LP_FEC_ADV(mut self, value: u8) -> Self {
+            self.0[6] = (self.0[6] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 399:392: forward error correction that the other side wants (RO)
+        pub const fn LP_FEC_REQ(self) -> u8 { ((self.0[6] >> 8) & 0xff) as u8 }
+        /// The word with bits 399:392 set.
+        pub const fn with_LP_FEC_REQ(mut self, value: u8) -> Self {
+            self.0[6] = (self.0[6] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 407:400: bit 0 pause, bit 1 asymmetric (RO)
+        pub const fn LP_FLOWCONTROL(self) -> u8 { ((self.0[6] >> 16) & 0xff) as u8 }
+        /// The word with bits 407:400 set.
+        pub const fn with_LP_FLOWCONTROL(mut self, value: u8) -> Self {
+            self.0[6] = (self.0[6] & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+    }
+
+    /// SET_EVENT_MASK: a set bit keeps an event away. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSetEventMask(pub [u64; 2]);
+    impl AqSetEventMask {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffffff00, 0xffffffffffffe001];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: logical port (RO)
+        pub const fn LPORT_NUM(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LPORT_NUM(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 65: the link went up or down (RO)
+        pub const fn UPDOWN(self) -> bool { self.0[1] & 0x2 != 0 }
+        /// The word with bits 65 set.
+        pub const fn with_UPDOWN(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+        /// Bits 66: the medium went away (RO)
+        pub const fn MEDIA_NA(self) -> bool { self.0[1] & 0x4 != 0 }
+        /// The word with bits 66 set.
+        pub const fn with_MEDIA_NA(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x4) | (((value as u64) << 2) & 0x4);
+            self
+        }
+        /// Bits 67: a fault (RO)
+        pub const fn LINK_FAULT(self) -> bool { self.0[1] & 0x8 != 0 }
+        /// The word with bits 67 set.
+        pub const fn with_LINK_FAULT(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x8) | (((value as u64) << 3) & 0x8);
+            self
+        }
+        /// Bits 68: too hot (RO)
+        pub const fn PHY_TEMP_ALARM(self) -> bool { self.0[1] & 0x10 != 0 }
+        /// The word with bits 68 set.
+        pub const fn with_PHY_TEMP_ALARM(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 69: too many errors (RO)
+        pub const fn EXCESSIVE_ERRORS(self) -> bool { self.0[1] & 0x20 != 0 }
+        /// The word with bits 69 set.
+        pub const fn with_EXCESSIVE_ERRORS(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x20) | (((value as u64) << 5) & 0x20);
+            self
+        }
+        /// Bits 70: a signal (RO)
+        pub const fn SIGNAL_DETECT(self) -> bool { self.0[1] & 0x40 != 0 }
+        /// The word with bits 70 set.
+        pub const fn with_SIGNAL_DETECT(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x40) | (((value as u64) << 6) & 0x40);
+            self
+        }
+        /// Bits 71: autonegotiation is done (RO)
+        pub const fn AN_COMPLETED(self) -> bool { self.0[1] & 0x80 != 0 }
+        /// The word with bits 71 set.
+        pub const fn with_AN_COMPLETED(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x80) | (((value as u64) << 7) & 0x80);
+            self
+        }
+        /// Bits 72: the module isn't qualified (RO)
+        pub const fn MODULE_QUAL_FAIL(self) -> bool { self.0[1] & 0x100 != 0 }
+        /// The word with bits 72 set.
+        pub const fn with_MODULE_QUAL_FAIL(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x100) | (((value as u64) << 8) & 0x100);
+            self
+        }
+        /// Bits 73: sending was suspended (RO)
+        pub const fn PORT_TX_SUSPENDED(self) -> bool { self.0[1] & 0x200 != 0 }
+        /// The word with bits 73 set.
+        pub const fn with_PORT_TX_SUSPENDED(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x200) | (((value as u64) << 9) & 0x200);
+            self
+        }
+        /// Bits 74: conflict of topology (RO)
+        pub const fn TOPO_CONFLICT(self) -> bool { self.0[1] & 0x400 != 0 }
+        /// The word with bits 74 set.
+        pub const fn with_TOPO_CONFLICT(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x400) | (((value as u64) << 10) & 0x400);
+            self
+        }
+        /// Bits 75: conflict of media (RO)
+        pub const fn MEDIA_CONFLICT(self) -> bool { self.0[1] & 0x800 != 0 }
+        /// The word with bits 75 set.
+        pub const fn with_MEDIA_CONFLICT(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x800) | (((value as u64) << 11) & 0x800);
+            self
+        }
+        /// Bits 76: firmware of the PHY wasn't loaded (RO)
+        pub const fn PHY_FW_LOAD_FAIL(self) -> bool { self.0[1] & 0x1000 != 0 }
+        /// The word with bits 76 set.
+        pub const fn with_PHY_FW_LOAD_FAIL(mut self, value: bool) -> Self {
+            self.0[1] = (self.0[1] & !0x1000) | (((value as u64) << 12) & 0x1000);
+            self
+        }
+    }
+
+    /// SET_MAC_LB. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSetMacLoopback(pub [u64; 2]);
+    impl AqSetMacLoopback {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffffffffffffffc, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 0: loopback in the MAC (RO)
+        pub const fn LB_EN(self) -> bool { self.0[0] & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_LB_EN(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 1: by the oscillator's clock (RO)
+        pub const fn LB_OSC_CLK(self) -> bool { self.0[0] & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_LB_OSC_CLK(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+    }
+
+    /// What a node of the transmit scheduler is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum SchedElementType {
+        /// `0x0`
+        UNDEFINED = 0x0,
+        /// `0x1`
+        ROOT_PORT = 0x1,
+        /// `0x2`
+        TC = 0x2,
+        /// `0x3`
+        SE_GENERIC = 0x3,
+        /// `0x4`
+        ENTRY_POINT = 0x4,
+        /// `0x5`
+        LEAF = 0x5,
+        /// `0x6`
+        SE_PADDED = 0x6,
+    }
+    impl SchedElementType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::UNDEFINED),
+                0x1 => Some(Self::ROOT_PORT),
+                0x2 => Some(Self::TC),
+                0x3 => Some(Self::SE_GENERIC),
+                0x4 => Some(Self::ENTRY_POINT),
+                0x5 => Some(Self::LEAF),
+                0x6 => Some(Self::SE_PADDED),
+                _ => None,
+            }
+        }
+    }
+
+    /// GET_DFLT_TOPO: the buffer holds, for each branch, an AqSchedGroup and its nodes. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqGetTopology(pub [u64; 2]);
+    impl AqGetTopology {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffff0000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: logical port (RO)
+        pub const fn PORT_NUM(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_PORT_NUM(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: branches (RO)
+        pub const fn NUM_BRANCHES(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_NUM_BRANCHES(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Commands that add, configure, get, move, suspend, resume or delete nodes of the scheduler. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedElements(pub [u64; 2]);
+    impl AqSchedElements {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffff00000000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: groups or nodes in the buffer (RO)
+        pub const fn NUM_ELEM_REQ(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_NUM_ELEM_REQ(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: how many were done (RO)
+        pub const fn NUM_ELEM_RESP(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_NUM_ELEM_RESP(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Head of a group of nodes below one parent. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedGroup(pub u64);
+    impl AqSchedGroup {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xffff000000000000;
+        /// Bits 31:0: parent (RO)
+        pub const fn PARENT_TEID(self) -> u32 { (self.0 & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_PARENT_TEID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 47:32: nodes that follow (RO)
+        pub const fn NUM_ELEMS(self) -> u16 { ((self.0 >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_NUM_ELEMS(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+    }
+
+    /// Head of MOVE_SCHED_ELEMS, and the first of the nodes to be moved. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedMoveGroup(pub [u64; 2]);
+    impl AqSchedMoveGroup {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x0, 0xff000000];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 31:0: parent it has (RO)
+        pub const fn SRC_PARENT_TEID(self) -> u32 { (self.0[0] & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_SRC_PARENT_TEID(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 63:32: parent it gets (RO)
+        pub const fn DEST_PARENT_TEID(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_DEST_PARENT_TEID(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 79:64: nodes (RO)
+        pub const fn NUM_ELEMS(self) -> u16 { (self.0[1] & 0xffff) as u16 }
+        /// The word with bits 79:64 set.
+        pub const fn with_NUM_ELEMS(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 87:80: flags (RO)
+        pub const fn FLAGS(self) -> u8 { ((self.0[1] >> 16) & 0xff) as u8 }
+        /// The word with bits 87:80 set.
+        pub const fn with_FLAGS(mut self, value: u8) -> Self {
+            self.0[1] = (self.0[1] & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 127:96: first node (RO)
+        pub const fn TEID(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_TEID(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// A node's properties. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedProperties(pub [u64; 2]);
+    impl AqSchedProperties {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfe80f000, 0xffff000000000000];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: what it is (RO)
+        pub const fn ELEM_TYPE(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_ELEM_TYPE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 8: the generic section counts (RO)
+        pub const fn VALID_GENERIC(self) -> bool { self.0[0] & 0x100 != 0 }
+        /// The word with bits 8 set.
+        pub const fn with_VALID_GENERIC(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x100) | (((value as u64) << 8) & 0x100);
+            self
+        }
+        /// Bits 9: the committed rate counts (RO)
+        pub const fn VALID_CIR(self) -> bool { self.0[0] & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_VALID_CIR(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x200) | (((value as u64) << 9) & 0x200);
+            self
+        }
+        /// Bits 10: the excess rate counts (RO)
+        pub const fn VALID_EIR(self) -> bool { self.0[0] & 0x400 != 0 }
+        /// The word with bits 10 set.
+        pub const fn with_VALID_EIR(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x400) | (((value as u64) << 10) & 0x400);
+            self
+        }
+        /// Bits 11: the shared rate counts (RO)
+        pub const fn VALID_SHARED(self) -> bool { self.0[0] & 0x800 != 0 }
+        /// The word with bits 11 set.
+        pub const fn with_VALID_SHARED(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x800) | (((value as u64) << 11) & 0x800);
+            self
+        }
+        /// Bits 16: by bytes; 0: by packets (RO)
+        pub const fn GENERIC_MODE(self) -> bool { self.0[0] & 0x10000 != 0 }
+        /// The word with bits 16 set.
+        pub const fn with_GENERIC_MODE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10000) | (((value as u64) << 16) & 0x10000);
+            self
+        }
+        /// Bits 19:17: priority among siblings (RO)
+        pub const fn GENERIC_PRIO(self) -> u8 { ((self.0[0] >> 17) & 0x7) as u8 }
+        /// The word with bits 19:17 set.
+        pub const fn with_GENERIC_PRIO(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xe0000) | (((value as u64) << 17) & 0xe0000);
+            self
+        }
+        /// Bits 20: strict priority (RO)
+        pub const fn GENERIC_SP(self) -> bool { self.0[0] & 0x100000 != 0 }
+        /// The word with bits 20 set.
+        pub const fn with_GENERIC_SP(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x100000) | (((value as u64) << 20) & 0x100000);
+            self
+        }
+        /// Bits 22:21: adjustment (RO)
+        pub const fn GENERIC_ADJUST_VAL(self) -> u8 { ((self.0[0] >> 21) & 0x3) as u8 }
+        /// The word with bits 22:21 set.
+        pub const fn with_GENERIC_ADJUST_VAL(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x600000) | (((value as u64) << 21) & 0x600000);
+            self
+        }
+        /// Bits 24: it is suspended (RO)
+        pub const fn FLAG_SUSPEND(self) -> bool { self.0[0] & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_FLAG_SUSPEND(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1000000) | (((value as u64) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 47:32: committed rate: profile (RO)
+        pub const fn CIR_BW_PROFILE(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_CIR_BW_PROFILE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: committed rate: share (RO)
+        pub const fn CIR_BW_ALLOC(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_CIR_BW_ALLOC(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 79:64: excess rate: profile (RO)
+        pub const fn EIR_BW_PROFILE(self) -> u16 { (self.0[1] & 0xffff) as u16 }
+        /// The word with bits 79:64 set.
+        pub const fn with_EIR_BW_PROFILE(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 95:80: excess rate: share (RO)
+        pub const fn EIR_BW_ALLOC(self) -> u16 { ((self.0[1] >> 16) & 0xffff) as u16 }
+        /// The word with bits 95:80 set.
+        pub const fn with_EIR_BW_ALLOC(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 111:96: shared rate limit (RO)
+        pub const fn SRL_ID(self) -> u16 { ((self.0[1] >> 32) & 0xffff) as u16 }
+        /// The word with bits 111:96 set.
+        pub const fn with_SRL_ID(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+    }
+
+    /// Head of a node of the scheduler; its AqSchedProperties follow. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedNode(pub u64);
+    impl AqSchedNode {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 31:0: parent (RO)
+        pub const fn PARENT_TEID(self) -> u32 { (self.0 & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_PARENT_TEID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 63:32: node (RO)
+        pub const fn NODE_TEID(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_NODE_TEID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// QUERY_PORT_ETS. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqQueryPortEts(pub [u64; 2]);
+    impl AqQueryPortEts {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffff00000000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 31:0: root node of the port (RO)
+        pub const fn PORT_TEID(self) -> u32 { (self.0[0] & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_PORT_TEID(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// ADD_RL_PROFILES, QUERY_RL_PROFILES and REMOVE_RL_PROFILES; the buffer holds AqRateProfile. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqRateProfiles(pub [u64; 2]);
+    impl AqRateProfiles {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffff00000000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: profiles in the buffer (RO)
+        pub const fn NUM_PROFILES(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_NUM_PROFILES(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: how many were done (RO)
+        pub const fn NUM_PROCESSED(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_NUM_PROCESSED(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// First 8 bytes of a rate profile; 4 more hold the wake-up calculation and the encoding. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqRateProfile(pub u64);
+    impl AqRateProfile {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffff83ff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x7c00;
+        /// Bits 7:0: level (RO)
+        pub const fn LEVEL(self) -> u8 { (self.0 & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LEVEL(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 9:8: 0 committed, 1 excess, 2 shared (RO)
+        pub const fn TYPE(self) -> u8 { ((self.0 >> 8) & 0x3) as u8 }
+        /// The word with bits 9:8 set.
+        pub const fn with_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x300) | (((value as u64) << 8) & 0x300);
+            self
+        }
+        /// Bits 15: it isn't valid (RO)
+        pub const fn INVAL(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_INVAL(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u64) << 15) & 0x8000);
+            self
+        }
+        /// Bits 31:16: profile (RO)
+        pub const fn PROFILE_ID(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_PROFILE_ID(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: burst (RO)
+        pub const fn MAX_BURST_SIZE(self) -> u16 { ((self.0 >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_MAX_BURST_SIZE(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: rate (RO)
+        pub const fn RL_MULTIPLY(self) -> u16 { ((self.0 >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_RL_MULTIPLY(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+    }
+
+    /// Head of the answer to QUERY_SCHED_RES; an AqSchedLayer for each level follows. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedGeneric(pub [u64; 4]);
+    impl AqSchedGeneric {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 4] = [0xff00000000000000, 0xffffffffffff0000, 0xffffffffffffffff, 0xffffffffffffffff];
+        /// The word out of its 32 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 32]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 32 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 32] { to_bytes(&self.0) }
+        /// Bits 15:0: levels of hardware (RO)
+        pub const fn PHYS_LEVELS(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_PHYS_LEVELS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: levels that software sees (RO)
+        pub const fn LOGICAL_LEVELS(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_LOGICAL_LEVELS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 39:32: levels that are flattened (RO)
+        pub const fn FLATTENING_BITMAP(self) -> u8 { ((self.0[0] >> 32) & 0xff) as u8 }
+        /// The word with bits 39:32 set.
+        pub const fn with_FLATTENING_BITMAP(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+        /// Bits 47:40: congestion domains of the device (RO)
+        pub const fn MAX_DEVICE_CGDS(self) -> u8 { ((self.0[0] >> 40) & 0xff) as u8 }
+        /// The word with bits 47:40 set.
+        pub const fn with_MAX_DEVICE_CGDS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff0000000000) | (((value as u64) << 40) & 0xff0000000000);
+            self
+        }
+        /// Bits 55:48: congestion domains of the function (RO)
+        pub const fn MAX_PF_CGDS(self) -> u8 { ((self.0[0] >> 48) & 0xff) as u8 }
+        /// The word with bits 55:48 set.
+        pub const fn with_MAX_PF_CGDS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff000000000000) | (((value as u64) << 48) & 0xff000000000000);
+            self
+        }
+        /// Bits 79:64: queue sets of the protocol engine (RO)
+        pub const fn RDMA_QSETS(self) -> u16 { (self.0[1] & 0xffff) as u16 }
+        /// The word with bits 79:64 set.
+        pub const fn with_RDMA_QSETS(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+    }
+
+    /// A level of the scheduler. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSchedLayer(pub [u64; 4]);
+    impl AqSchedLayer {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 4] = [0xffff000000000000, 0xffff, 0xffffffffffff0000, 0xffffffffffffffff];
+        /// The word out of its 32 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 32]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 32 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 32] { to_bytes(&self.0) }
+        /// Bits 7:0: level (RO)
+        pub const fn LOGICAL_LAYER(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LOGICAL_LAYER(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: nodes are given in such groups (RO)
+        pub const fn CHUNK_SIZE(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_CHUNK_SIZE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 31:16: nodes of the device (RO)
+        pub const fn MAX_DEVICE_NODES(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_MAX_DEVICE_NODES(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: nodes of the function (RO)
+        pub const fn MAX_PF_NODES(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_MAX_PF_NODES(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 95:80: children of one parent (RO)
+        pub const fn MAX_SIBL_GRP_SZ(self) -> u16 { ((self.0[1] >> 16) & 0xffff) as u16 }
+        /// The word with bits 95:80 set.
+        pub const fn with_MAX_SIBL_GRP_SZ(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 111:96: profiles of committed rates (RO)
+        pub const fn MAX_CIR_RL_PROFILES(self) -> u16 { ((self.0[1] >> 32) & 0xffff) as u16 }
+        /// The word with bits 111:96 set.
+        pub const fn with_MAX_CIR_RL_PROFILES(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 127:112: profiles of excess rates (RO)
+        pub const fn MAX_EIR_RL_PROFILES(self) -> u16 { ((self.0[1] >> 48) & 0xffff) as u16 }
+        /// The word with bits 127:112 set.
+        pub const fn with_MAX_EIR_RL_PROFILES(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 143:128: profiles of shared rates (RO)
+        pub const fn MAX_SRL_PROFILES(self) -> u16 { (self.0[2] & 0xffff) as u16 }
+        /// The word with bits 143:128 set.
+        pub const fn with_MAX_SRL_PROFILES(mut self, value: u16) -> Self {
+            self.0[2] = (self.0[2] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+    }
+
+    /// ADD_TXQS: the buffer holds AqTxQueueGroup, each with its AqTxQueue. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqAddTxQueues(pub [u64; 2]);
+    impl AqAddTxQueues {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffffff00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: groups (RO)
+        pub const fn NUM_QGRPS(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_NUM_QGRPS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Head of a group of transmit queues below one node of the scheduler. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqTxQueueGroup(pub u64);
+    impl AqTxQueueGroup {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xffffff0000000000;
+        /// Bits 31:0: parent (RO)
+        pub const fn PARENT_TEID(self) -> u32 { (self.0 & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_PARENT_TEID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 39:32: queues that follow (RO)
+        pub const fn NUM_TXQS(self) -> u8 { ((self.0 >> 32) & 0xff) as u8 }
+        /// The word with bits 39:32 set.
+        pub const fn with_NUM_TXQS(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+    }
+
+    /// A transmit queue to be added: TxQueueContext's first 22 bytes, then AqSchedProperties. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqTxQueue(pub [u64; 6]);
+    impl AqTxQueue {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 6] = [0xffff0000, 0x0, 0x0, 0xffff000000000000, 0x0, 0x0];
+        /// The word out of its 48 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 48]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 48 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 48] { to_bytes(&self.0) }
+        /// Bits 15:0: queue (RO)
+        pub const fn TXQ_ID(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_TXQ_ID(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 63:32: node of the scheduler: given in the answer (RO)
+        pub const fn Q_TEID(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_Q_TEID(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 127:64: context, bits 63:0 (RO)
+        pub const fn TXQ_CTX_0(self) -> u64 { self.0[1] }
+        /// The word with bits 127:64 set.
+        pub const fn with_TXQ_CTX_0(mut self, value: u64) -> Self {
+            self.0[1] = value;
+            self
+        }
+        /// Bits 191:128: context, bits 127:64 (RO)
+        pub const fn TXQ_CTX_1(self) -> u64 { self.0[2] }
+        /// The word with bits 191:128 set.
+        pub const fn with_TXQ_CTX_1(mut self, value: u64) -> Self {
+            self.0[2] = value;
+            self
+        }
+        /// Bits 239:192: context, bits 175:128 (RO)
+        pub const fn TXQ_CTX_2(self) -> u64 { self.0[3] & 0xffffffffffff }
+        /// The word with bits 239:192 set.
+        pub const fn with_TXQ_CTX_2(mut self, value: u64) -> Self {
+            self.0[3] = (self.0[3] & !0xffffffffffff) | ((value) & 0xffffffffffff);
+            self
+        }
+        /// Bits 319:256: properties, bits 63:0 (RO)
+        pub const fn INFO_LO(self) -> u64 { self.0[4] }
+        /// The word with bits 319:256 set.
+        pub const fn with_INFO_LO(mut self, value: u64) -> Self {
+            self.0[4] = value;
+            self
+        }
+        /// Bits 383:320: properties, bits 127:64 (RO)
+        pub const fn INFO_HI(self) -> u64 { self.0[5] }
+        /// The word with bits 383:320 set.
+        pub const fn with_INFO_HI(mut self, value: u64) -> Self {
+            self.0[5] = value;
+            self
+        }
+    }
+
+    /// Why transmit queues are disabled.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum DisableCommand {
+        /// `0x0`
+        NO_FUNC_RESET = 0x0,
+        /// `0x1`
+        VM_RESET = 0x1,
+        /// `0x2`
+        VF_RESET = 0x2,
+        /// `0x3`
+        PF_RESET = 0x3,
+    }
+    impl DisableCommand {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NO_FUNC_RESET),
+                0x1 => Some(Self::VM_RESET),
+                0x2 => Some(Self::VF_RESET),
+                0x3 => Some(Self::PF_RESET),
+                _ => None,
+            }
+        }
+    }
+
+    /// DIS_TXQS: the buffer holds AqTxQueueList. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqDisableTxQueues(pub [u64; 2]);
+    impl AqDisableTxQueues {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xf0, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 1:0: why (RO)
+        pub const fn CMD(self) -> u8 { (self.0[0] & 0x3) as u8 }
+        /// The word with bits 1:0 set.
+        pub const fn with_CMD(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x3) | ((value as u64) & 0x3);
+            self
+        }
+        /// Bits 2: not the first call (RO)
+        pub const fn SUBSEQ_CALL(self) -> bool { self.0[0] & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_SUBSEQ_CALL(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x4) | (((value as u64) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: flush the pipe (RO)
+        pub const fn FLUSH_PIPE(self) -> bool { self.0[0] & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_FLUSH_PIPE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8) | (((value as u64) << 3) & 0x8);
+            self
+        }
+        /// Bits 15:8: lists in the buffer (RO)
+        pub const fn NUM_ENTRIES(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_NUM_ENTRIES(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 25:16: VSI or virtual function that is reset (RO)
+        pub const fn VMVF_NUM(self) -> u16 { ((self.0[0] >> 16) & 0x3ff) as u16 }
+        /// The word with bits 25:16 set.
+        pub const fn with_VMVF_NUM(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0x3ff0000) | (((value as u64) << 16) & 0x3ff0000);
+            self
+        }
+        /// Bits 31:26: timeout, in 100 µs (RO)
+        pub const fn TIMEOUT(self) -> u8 { ((self.0[0] >> 26) & 0x3f) as u8 }
+        /// The word with bits 31:26 set.
+        pub const fn with_TIMEOUT(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xfc000000) | (((value as u64) << 26) & 0xfc000000);
+            self
+        }
+        /// Bits 63:32: congestion domains that are blocked (RO)
+        pub const fn BLOCKED_CGDS(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_BLOCKED_CGDS(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Head of a list of transmit queues; NUM_QS 16-bit queue numbers follow. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqTxQueueList(pub u64);
+    impl AqTxQueueList {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xff0000000000;
+        /// Bits 31:0: parent (RO)
+        pub const fn PARENT_TEID(self) -> u32 { (self.0 & 0xffffffff) as u32 }
+        /// The word with bits 31:0 set.
+        pub const fn with_PARENT_TEID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 39:32: queues that follow, padded to a multiple of 4 bytes (RO)
+        pub const fn NUM_QS(self) -> u8 { ((self.0 >> 32) & 0xff) as u8 }
+        /// The word with bits 39:32 set.
+        pub const fn with_NUM_QS(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+    }
+
+    /// MOVE_RECFG_TXQS: the buffer holds source and destination node and AqMoveTxQueue. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqMoveTxQueues(pub [u64; 2]);
+    impl AqMoveTxQueues {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x3ff00f0, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 1:0: 1 move, 2 change the traffic class, 3 both (RO)
+        pub const fn CMD_TYPE(self) -> u8 { (self.0[0] & 0x3) as u8 }
+        /// The word with bits 1:0 set.
+        pub const fn with_CMD_TYPE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x3) | ((value as u64) & 0x3);
+            self
+        }
+        /// Bits 2: not the first call (RO)
+        pub const fn SUBSEQ_CALL(self) -> bool { self.0[0] & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_SUBSEQ_CALL(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x4) | (((value as u64) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: flush the pipe (RO)
+        pub const fn FLUSH_PIPE(self) -> bool { self.0[0] & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_FLUSH_PIPE(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8) | (((value as u64) << 3) & 0x8);
+            self
+        }
+        /// Bits 15:8: queues (RO)
+        pub const fn NUM_QS(self) -> u8 { ((self.0[0] >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_NUM_QS(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 31:26: timeout, in 100 µs (RO)
+        pub const fn TIMEOUT(self) -> u8 { ((self.0[0] >> 26) & 0x3f) as u8 }
+        /// The word with bits 31:26 set.
+        pub const fn with_TIMEOUT(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xfc000000) | (((value as u64) << 26) & 0xfc000000);
+            self
+        }
+        /// Bits 63:32: congestion domains that are blocked (RO)
+        pub const fn BLOCKED_CGDS(self) -> u32 { ((self.0[0] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_BLOCKED_CGDS(mut self, value: u32) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// A transmit queue to be moved. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqMoveTxQueue(pub u64);
+    impl AqMoveTxQueue {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffff00ffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0xff000000;
+        /// Bits 15:0: queue (RO)
+        pub const fn TXQ_ID(self) -> u16 { (self.0 & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_TXQ_ID(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 23:16: congestion domain (RO)
+        pub const fn Q_CGD(self) -> u8 { ((self.0 >> 16) & 0xff) as u8 }
+        /// The word with bits 23:16 set.
+        pub const fn with_Q_CGD(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff0000) | (((value as u64) << 16) & 0xff0000);
+            self
+        }
+        /// Bits 63:32: node of the scheduler (RO)
+        pub const fn Q_TEID(self) -> u32 { ((self.0 >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 63:32 set.
+        pub const fn with_Q_TEID(mut self, value: u32) -> Self {
+            self.0 = (self.0 & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// SET_RSS_KEY and GET_RSS_KEY: the buffer is 52 bytes of key. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqRssKey(pub [u64; 2]);
+    impl AqRssKey {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffff7c00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 9:0: VSI (RO)
+        pub const fn VSI_ID(self) -> u16 { (self.0[0] & 0x3ff) as u16 }
+        /// The word with bits 9:0 set.
+        pub const fn with_VSI_ID(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0x3ff) | ((value as u64) & 0x3ff);
+            self
+        }
+        /// Bits 15: VSI_ID counts (RO)
+        pub const fn VSI_VALID(self) -> bool { self.0[0] & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_VSI_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8000) | (((value as u64) << 15) & 0x8000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Which look-up table.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum LutType {
+        /// `0x0`
+        VSI = 0x0,
+        /// `0x1`
+        PF = 0x1,
+        /// `0x2`
+        GLOBAL = 0x2,
+    }
+    impl LutType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::VSI),
+                0x1 => Some(Self::PF),
+                0x2 => Some(Self::GLOBAL),
+                _ => None,
+            }
+        }
+    }
+
+    /// How long it is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum LutSize {
+        /// `0x0`
+        SMALL = 0x0,
+        /// `0x1`
+        SIZE_512 = 0x1,
+        /// `0x2`
+        SIZE_2K = 0x2,
+    }
+    impl LutSize {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::SMALL),
+                0x1 => Some(Self::SIZE_512),
+                0x2 => Some(Self::SIZE_2K),
+                _ => None,
+            }
+        }
+    }
+
+    /// SET_RSS_LUT and GET_RSS_LUT: the buffer has a byte for each entry. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqRssLut(pub [u64; 2]);
+    impl AqRssLut {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffff007c00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 9:0: VSI (RO)
+        pub const fn VSI_ID(self) -> u16 { (self.0[0] & 0x3ff) as u16 }
+        /// The word with bits 9:0 set.
+        pub const fn with_VSI_ID(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0x3ff) | ((value as u64) & 0x3ff);
+            self
+        }
+        /// Bits 15: VSI_ID counts (RO)
+        pub const fn VSI_VALID(self) -> bool { self.0[0] & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_VSI_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8000) | (((value as u64) << 15) & 0x8000);
+            self
+        }
+        /// Bits 17:16: which table (RO)
+        pub const fn LUT_TYPE(self) -> u8 { ((self.0[0] >> 16) & 0x3) as u8 }
+        /// The word with bits 17:16 set.
+        pub const fn with_LUT_TYPE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x30000) | (((value as u64) << 16) & 0x30000);
+            self
+        }
+        /// Bits 19:18: how long it is (RO)
+        pub const fn LUT_SIZE(self) -> u8 { ((self.0[0] >> 18) & 0x3) as u8 }
+        /// The word with bits 19:18 set.
+        pub const fn with_LUT_SIZE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xc0000) | (((value as u64) << 18) & 0xc0000);
+            self
+        }
+        /// Bits 23:20: which global one (RO)
+        pub const fn GLOBAL_IDX(self) -> u8 { ((self.0[0] >> 20) & 0xf) as u8 }
+        /// The word with bits 23:20 set.
+        pub const fn with_GLOBAL_IDX(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xf00000) | (((value as u64) << 20) & 0xf00000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// CLEAR_FD_TABLE: removes a VSI's or the function's flow director filters. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqClearFdTable(pub [u64; 2]);
+    impl AqClearFdTable {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffff0000ff00, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 7:0: 1 the VSI's, 2 the function's (RO)
+        pub const fn CLEAR_TYPE(self) -> u8 { (self.0[0] & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_CLEAR_TYPE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 31:16: VSI (RO)
+        pub const fn VSI_INDEX(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_VSI_INDEX(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+    }
+
+    /// MANAGE_MAC_READ: the buffer is filled with AqMacAddress. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqMacRead(pub [u64; 2]);
+    impl AqMacRead {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffff00fffffc0f, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 4: there is a LAN address (RO)
+        pub const fn LAN_ADDR_VALID(self) -> bool { self.0[0] & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_LAN_ADDR_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10) | (((value as u64) << 4) & 0x10);
+            self
+        }
+        /// Bits 5: there is a SAN address (RO)
+        pub const fn SAN_ADDR_VALID(self) -> bool { self.0[0] & 0x20 != 0 }
+        /// The word with bits 5 set.
+        pub const fn with_SAN_ADDR_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x20) | (((value as u64) << 5) & 0x20);
+            self
+        }
+        /// Bits 6: there is an address of the port (RO)
+        pub const fn PORT_ADDR_VALID(self) -> bool { self.0[0] & 0x40 != 0 }
+        /// The word with bits 6 set.
+        pub const fn with_PORT_ADDR_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x40) | (((value as u64) << 6) & 0x40);
+            self
+        }
+        /// Bits 7: there is a wake-on-LAN address (RO)
+        pub const fn WOL_ADDR_VALID(self) -> bool { self.0[0] & 0x80 != 0 }
+        /// The word with bits 7 set.
+        pub const fn with_WOL_ADDR_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x80) | (((value as u64) << 7) & 0x80);
+            self
+        }
+        /// Bits 8: magic packets by multicast (RO)
+        pub const fn MC_MAG_EN(self) -> bool { self.0[0] & 0x100 != 0 }
+        /// The word with bits 8 set.
+        pub const fn with_MC_MAG_EN(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x100) | (((value as u64) << 8) & 0x100);
+            self
+        }
+        /// Bits 9: the wake-on-LAN address outlives a reset of the function (RO)
+        pub const fn WOL_PRESERVE_ON_PFR(self) -> bool { self.0[0] & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_WOL_PRESERVE_ON_PFR(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x200) | (((value as u64) << 9) & 0x200);
+            self
+        }
+        /// Bits 39:32: how many addresses there are (RO)
+        pub const fn NUM_ADDR(self) -> u8 { ((self.0[0] >> 32) & 0xff) as u8 }
+        /// The word with bits 39:32 set.
+        pub const fn with_NUM_ADDR(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// What an address is for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum MacAddressType {
+        /// `0x0`
+        LAN = 0x0,
+        /// `0x1`
+        WOL = 0x1,
+    }
+    impl MacAddressType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::LAN),
+                0x1 => Some(Self::WOL),
+                _ => None,
+            }
+        }
+    }
+
+    /// An address of MANAGE_MAC_READ. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqMacAddress(pub u64);
+    impl AqMacAddress {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 7:0: logical port (RO)
+        pub const fn LPORT_NUM(self) -> u8 { (self.0 & 0xff) as u8 }
+        /// The word with bits 7:0 set.
+        pub const fn with_LPORT_NUM(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff) | ((value as u64) & 0xff);
+            self
+        }
+        /// Bits 15:8: what it is for (RO)
+        pub const fn ADDR_TYPE(self) -> u8 { ((self.0 >> 8) & 0xff) as u8 }
+        /// The word with bits 15:8 set.
+        pub const fn with_ADDR_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xff00) | (((value as u64) << 8) & 0xff00);
+            self
+        }
+        /// Bits 63:16: MAC address, its first byte lowest (RO)
+        pub const fn MAC_ADDR(self) -> u64 { (self.0 >> 16) & 0xffffffffffff }
+        /// The word with bits 63:16 set.
+        pub const fn with_MAC_ADDR(mut self, value: u64) -> Self {
+            self.0 = (self.0 & !0xffffffffffff0000) | (((value) << 16) & 0xffffffffffff0000);
+            self
+        }
+    }
+
+    /// MANAGE_MAC_WRITE: sets the function's address. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqMacWrite(pub [u64; 2]);
+    impl AqMacWrite {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xbcff, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 8: magic packets by multicast (RO)
+        pub const fn MC_MAG_EN(self) -> bool { self.0[0] & 0x100 != 0 }
+        /// The word with bits 8 set.
+        pub const fn with_MC_MAG_EN(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x100) | (((value as u64) << 8) & 0x100);
+            self
+        }
+        /// Bits 9: the wake-on-LAN address outlives a reset of the function (RO)
+        pub const fn WOL_LAA_PFR_KEEP(self) -> bool { self.0[0] & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_WOL_LAA_PFR_KEEP(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x200) | (((value as u64) << 9) & 0x200);
+            self
+        }
+        /// Bits 14: for wake-on-LAN too (RO)
+        pub const fn UPDATE_LAA_WOL(self) -> bool { self.0[0] & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_UPDATE_LAA_WOL(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x4000) | (((value as u64) << 14) & 0x4000);
+            self
+        }
+        /// Bits 63:16: MAC address, its first byte lowest (RO)
+        pub const fn MAC_ADDR(self) -> u64 { (self.0[0] >> 16) & 0xffffffffffff }
+        /// The word with bits 63:16 set.
+        pub const fn with_MAC_ADDR(mut self, value: u64) -> Self {
+            self.0[0] = (self.0[0] & !0xffffffffffff0000) | (((value) << 16) & 0xffffffffffff0000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// GET_SW_CFG: the buffer is filled with AqSwitchElement. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqGetSwitchConfig(pub [u64; 2]);
+    impl AqGetSwitchConfig {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffff000000000000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: flags (RO)
+        pub const fn FLAGS(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_FLAGS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: first wanted; in the answer the next, 0 when there is none (RO)
+        pub const fn ELEMENT(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_ELEMENT(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: how many there are (RO)
+        pub const fn NUM_ELEMS(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_NUM_ELEMS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// What an element of the switch is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum SwitchElementType {
+        /// `0x0`
+        PHYS_PORT = 0x0,
+        /// `0x1`
+        VIRT_PORT = 0x1,
+        /// `0x2`
+        VSI = 0x2,
+    }
+    impl SwitchElementType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::PHYS_PORT),
+                0x1 => Some(Self::VIRT_PORT),
+                0x2 => Some(Self::VSI),
+                _ => None,
+            }
+        }
+    }
+
+    /// A port or VSI of the switch. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSwitchElement(pub u64);
+    impl AqSwitchElement {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffc3ff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x3c00;
+        /// Bits 9:0: number (RO)
+        pub const fn VSI_PORT_NUM(self) -> u16 { (self.0 & 0x3ff) as u16 }
+        /// The word with bits 9:0 set.
+        pub const fn with_VSI_PORT_NUM(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3ff) | ((value as u64) & 0x3ff);
+            self
+        }
+        /// Bits 15:14: what it is (RO)
+        pub const fn TYPE(self) -> u8 { ((self.0 >> 14) & 0x3) as u8 }
+        /// The word with bits 15:14 set.
+        pub const fn with_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xc000) | (((value as u64) << 14) & 0xc000);
+            self
+        }
+        /// Bits 31:16: switch (RO)
+        pub const fn SWID(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_SWID(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 46:32: function it belongs to (RO)
+        pub const fn FUNC_NUM(self) -> u16 { ((self.0 >> 32) & 0x7fff) as u16 }
+        /// The word with bits 46:32 set.
+        pub const fn with_FUNC_NUM(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x7fff00000000) | (((value as u64) << 32) & 0x7fff00000000);
+            self
+        }
+        /// Bits 47: that is a virtual function (RO)
+        pub const fn IS_VF(self) -> bool { self.0 & 0x800000000000 != 0 }
+        /// The word with bits 47 set.
+        pub const fn with_IS_VF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800000000000) | (((value as u64) << 47) & 0x800000000000);
+            self
+        }
+    }
+
+    /// SET_PORT_PARAMS. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSetPortParams(pub [u64; 2]);
+    impl AqSetPortParams {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfff800007c00fff8, 0xffffffffffffffff];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 0: bad packets go to BAD_FRAME_VSI (RO)
+        pub const fn SAVE_BAD_PACKETS(self) -> bool { self.0[0] & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_SAVE_BAD_PACKETS(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x1) | ((value as u64) & 0x1);
+            self
+        }
+        /// Bits 1: short packets are padded (RO)
+        pub const fn PAD_SHORT_PACKETS(self) -> bool { self.0[0] & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_PAD_SHORT_PACKETS(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x2) | (((value as u64) << 1) & 0x2);
+            self
+        }
+        /// Bits 2: two VLAN tags are looked at (RO)
+        pub const fn DOUBLE_VLAN_ENA(self) -> bool { self.0[0] & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_DOUBLE_VLAN_ENA(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x4) | (((value as u64) << 2) & 0x4);
+            self
+        }
+        /// Bits 25:16: VSI for bad packets (RO)
+        pub const fn BAD_FRAME_VSI(self) -> u16 { ((self.0[0] >> 16) & 0x3ff) as u16 }
+        /// The word with bits 25:16 set.
+        pub const fn with_BAD_FRAME_VSI(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0x3ff0000) | (((value as u64) << 16) & 0x3ff0000);
+            self
+        }
+        /// Bits 31: BAD_FRAME_VSI counts (RO)
+        pub const fn BAD_FRAME_VSI_VALID(self) -> bool { self.0[0] & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_BAD_FRAME_VSI_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x80000000) | (((value as u64) << 31) & 0x80000000);
+            self
+        }
+        /// Bits 39:32: switch (RO)
+        pub const fn SWID(self) -> u8 { ((self.0[0] >> 32) & 0xff) as u8 }
+        /// The word with bits 39:32 set.
+        pub const fn with_SWID(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+        /// Bits 45:40: logical port (RO)
+        pub const fn LOGI_PORT_ID(self) -> u8 { ((self.0[0] >> 40) & 0x3f) as u8 }
+        /// The word with bits 45:40 set.
+        pub const fn with_LOGI_PORT_ID(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x3f0000000000) | (((value as u64) << 40) & 0x3f0000000000);
+            self
+        }
+        /// Bits 46: LOGI_PORT_ID counts (RO)
+        pub const fn IS_LOGI_PORT(self) -> bool { self.0[0] & 0x400000000000 != 0 }
+        /// The word with bits 46 set.
+        pub const fn with_IS_LOGI_PORT(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x400000000000) | (((value as u64) << 46) & 0x400000000000);
+            self
+        }
+        /// Bits 47: SWID counts (RO)
+        pub const fn SWID_VALID(self) -> bool { self.0[0] & 0x800000000000 != 0 }
+        /// The word with bits 47 set.
+        pub const fn with_SWID_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x800000000000) | (((value as u64) << 47) & 0x800000000000);
+            self
+        }
+        /// Bits 49:48: local forwarding: 0 as usual, 1 not at all, 2 first (RO)
+        pub const fn LOOPBACK_MODE(self) -> u8 { ((self.0[0] >> 48) & 0x3) as u8 }
+        /// The word with bits 49:48 set.
+        pub const fn with_LOOPBACK_MODE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x3000000000000) | (((value as u64) << 48) & 0x3000000000000);
+            self
+        }
+        /// Bits 50: LOOPBACK_MODE counts (RO)
+        pub const fn LOOPBACK_MODE_VALID(self) -> bool { self.0[0] & 0x4000000000000 != 0 }
+        /// The word with bits 50 set.
+        pub const fn with_LOOPBACK_MODE_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x4000000000000) | (((value as u64) << 50) & 0x4000000000000);
+            self
+        }
+    }
+
+    /// What ALLOC_RES gives.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum ResourceType {
+        /// `0x0`
+        VEB_COUNTER = 0x0,
+        /// `0x1`
+        VLAN_COUNTER = 0x1,
+        /// `0x2`
+        MIRROR_RULE = 0x2,
+        /// `0x3`
+        VSI_LIST_REP = 0x3,
+        /// `0x4`
+        VSI_LIST_PRUNE = 0x4,
+        /// `0x5`
+        RECIPE = 0x5,
+        /// `0x6`
+        PROFILE = 0x6,
+        /// `0x7`
+        SWID = 0x7,
+        /// `0x8`
+        VSI = 0x8,
+        /// `0x20`
+        GLOBAL_RSS_HASH = 0x20,
+        /// `0x21`
+        FDIR_COUNTER_BLOCK = 0x21,
+        /// `0x22`
+        FDIR_GUARANTEED_ENTRIES = 0x22,
+        /// `0x23`
+        FDIR_SHARED_ENTRIES = 0x23,
+        /// `0x30`
+        FLEX_DESC_PROG = 0x30,
+        /// `0x48`
+        SWITCH_PROF_BLDR_PROFID = 0x48,
+        /// `0x49`
+        SWITCH_PROF_BLDR_TCAM = 0x49,
+        /// `0x50`
+        ACL_PROF_BLDR_PROFID = 0x50,
+        /// `0x51`
+        ACL_PROF_BLDR_TCAM = 0x51,
+        /// `0x58`
+        FD_PROF_BLDR_PROFID = 0x58,
+        /// `0x59`
+        FD_PROF_BLDR_TCAM = 0x59,
+        /// `0x60`
+        HASH_PROF_BLDR_PROFID = 0x60,
+        /// `0x61`
+        HASH_PROF_BLDR_TCAM = 0x61,
+    }
+    impl ResourceType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::VEB_COUNTER),
+                0x1 => Some(Self::VLAN_COUNTER),
+                0x2 => Some(Self::MIRROR_RULE),
+                0x3 => Some(Self::VSI_LIST_REP),
+                0x4 => Some(Self::VSI_LIST_PRUNE),
+                0x5 => Some(Self::RECIPE),
+                0x6 => Some(Self::PROFILE),
+                0x7 => Some(Self::SWID),
+                0x8 => Some(Self::VSI),
+                0x20 => Some(Self::GLOBAL_RSS_HASH),
+                0x21 => Some(Self::FDIR_COUNTER_BLOCK),
+                0x22 => Some(Self::FDIR_GUARANTEED_ENTRIES),
+                0x23 => Some(Self::FDIR_SHARED_ENTRIES),
+                0x30 => Some(Self::FLEX_DESC_PROG),
+                0x48 => Some(Self::SWITCH_PROF_BLDR_PROFID),
+                0x49 => Some(Self::SWITCH_PROF_BLDR_TCAM),
+                0x50 => Some(Self::ACL_PROF_BLDR_PROFID),
+                0x51 => Some(Self::ACL_PROF_BLDR_TCAM),
+                0x58 => Some(Self::FD_PROF_BLDR_PROFID),
+                0x59 => Some(Self::FD_PROF_BLDR_TCAM),
+                0x60 => Some(Self::HASH_PROF_BLDR_PROFID),
+                0x61 => Some(Self::HASH_PROF_BLDR_TCAM),
+                _ => None,
+            }
+        }
+    }
+
+    /// ALLOC_RES, FREE_RES and GET_RES_ALLOC. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqAllocRes(pub [u64; 2]);
+    impl AqAllocRes {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffff0000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: elements in the buffer (RO)
+        pub const fn NUM_ENTRIES(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_NUM_ENTRIES(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Head of an element of ALLOC_RES and FREE_RES; NUM_ELEMS 16-bit numbers follow. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqResource(pub u32);
+    impl AqResource {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0xffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0x0;
+        /// Bits 6:0: what (RO)
+        pub const fn RES_TYPE(self) -> u8 { (self.0 & 0x7f) as u8 }
+        /// The word with bits 6:0 set.
+        pub const fn with_RES_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x7f) | ((value as u32) & 0x7f);
+            self
+        }
+        /// Bits 7: functions share it (RO)
+        pub const fn SHARED(self) -> bool { self.0 & 0x80 != 0 }
+        /// The word with bits 7 set.
+        pub const fn with_SHARED(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80) | (((value as u32) << 7) & 0x80);
+            self
+        }
+        /// Bits 11:8: prune list (RO)
+        pub const fn VSI_PRUNE_LIST(self) -> u8 { ((self.0 >> 8) & 0xf) as u8 }
+        /// The word with bits 11:8 set.
+        pub const fn with_VSI_PRUNE_LIST(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0xf00) | (((value as u32) << 8) & 0xf00);
+            self
+        }
+        /// Bits 12: the lowest numbers first (RO)
+        pub const fn SCAN_BOTTOM(self) -> bool { self.0 & 0x1000 != 0 }
+        /// The word with bits 12 set.
+        pub const fn with_SCAN_BOTTOM(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000) | (((value as u32) << 12) & 0x1000);
+            self
+        }
+        /// Bits 13: any number will do (RO)
+        pub const fn IGNORE_INDEX(self) -> bool { self.0 & 0x2000 != 0 }
+        /// The word with bits 13 set.
+        pub const fn with_IGNORE_INDEX(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000) | (((value as u32) << 13) & 0x2000);
+            self
+        }
+        /// Bits 14: take part in what another one shares (RO)
+        pub const fn SUBSCRIBE_SHARED(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_SUBSCRIBE_SHARED(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u32) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: control over subscription (RO)
+        pub const fn SUBSCRIBE_CTL(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_SUBSCRIBE_CTL(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u32) << 15) & 0x8000);
+            self
+        }
+        /// Bits 31:16: how many (RO)
+        pub const fn NUM_ELEMS(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_NUM_ELEMS(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u32) << 16) & 0xffff0000);
+            self
+        }
+    }
+
+    /// First 8 bytes of an element of GET_RES_ALLOC; 2 more bytes give how many are free. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqResourceAllocation(pub u64);
+    impl AqResourceAllocation {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 15:0: what (RO)
+        pub const fn RES_TYPE(self) -> u16 { (self.0 & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_RES_TYPE(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: of the device (RO)
+        pub const fn TOTAL_CAPACITY(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_TOTAL_CAPACITY(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: of the function (RO)
+        pub const fn TOTAL_FUNCTION(self) -> u16 { ((self.0 >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_TOTAL_FUNCTION(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: shared (RO)
+        pub const fn TOTAL_SHARED(self) -> u16 { ((self.0 >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_TOTAL_SHARED(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+    }
+
+    /// Whom a VSI belongs to.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum VsiType {
+        /// `0x0`
+        VF = 0x0,
+        /// `0x1`
+        VMDQ2 = 0x1,
+        /// `0x2`
+        PF = 0x2,
+        /// `0x3`
+        EMP_MNG = 0x3,
+    }
+    impl VsiType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::VF),
+                0x1 => Some(Self::VMDQ2),
+                0x2 => Some(Self::PF),
+                0x3 => Some(Self::EMP_MNG),
+                _ => None,
+            }
+        }
+    }
+
+    /// ADD_VSI, UPDATE_VSI, GET_VSI_PARAMS and FREE_VSI; the buffer is VsiProperties. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqVsi(pub [u64; 2]);
+    impl AqVsi {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfffcff00fffe7c00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 9:0: VSI (RO)
+        pub const fn VSI_NUM(self) -> u16 { (self.0[0] & 0x3ff) as u16 }
+        /// The word with bits 9:0 set.
+        pub const fn with_VSI_NUM(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0x3ff) | ((value as u64) & 0x3ff);
+            self
+        }
+        /// Bits 15: VSI_NUM counts (RO)
+        pub const fn IS_VALID(self) -> bool { self.0[0] & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_IS_VALID(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x8000) | (((value as u64) << 15) & 0x8000);
+            self
+        }
+        /// Bits 16: the number isn't given back when the VSI is freed (RO)
+        pub const fn KEEP_ALLOC(self) -> bool { self.0[0] & 0x10000 != 0 }
+        /// The word with bits 16 set.
+        pub const fn with_KEEP_ALLOC(mut self, value: bool) -> Self {
+            self.0[0] = (self.0[0] & !0x10000) | (((value as u64) << 16) & 0x10000);
+            self
+        }
+        /// Bits 39:32: virtual function (RO)
+        pub const fn VF_ID(self) -> u8 { ((self.0[0] >> 32) & 0xff) as u8 }
+        /// The word with bits 39:32 set.
+        pub const fn with_VF_ID(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0xff00000000) | (((value as u64) << 32) & 0xff00000000);
+            self
+        }
+        /// Bits 49:48: whom it belongs to (RO)
+        pub const fn TYPE(self) -> u8 { ((self.0[0] >> 48) & 0x3) as u8 }
+        /// The word with bits 49:48 set.
+        pub const fn with_TYPE(mut self, value: u8) -> Self {
+            self.0[0] = (self.0[0] & !0x3000000000000) | (((value as u64) << 48) & 0x3000000000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// Answer to ADD_VSI, UPDATE_VSI and FREE_VSI; to GET_VSI_PARAMS with VF_ID in EXT_STATUS. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqVsiResponse(pub [u64; 2]);
+    impl AqVsiResponse {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xfc00, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 9:0: VSI (RO)
+        pub const fn VSI_NUM(self) -> u16 { (self.0[0] & 0x3ff) as u16 }
+        /// The word with bits 9:0 set.
+        pub const fn with_VSI_NUM(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0x3ff) | ((value as u64) & 0x3ff);
+            self
+        }
+        /// Bits 31:16: more about an error (RO)
+        pub const fn EXT_STATUS(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_EXT_STATUS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: VSIs in use (RO)
+        pub const fn VSI_USED(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_VSI_USED(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: VSIs that are free (RO)
+        pub const fn VSI_FREE(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_VSI_FREE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// ADD_SW_RULES, UPDATE_SW_RULES, REMOVE_SW_RULES and GET_SW_RULES. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSwitchRules(pub [u64; 2]);
+    impl AqSwitchRules {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0xffffffffffff0000, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: rules in the buffer (RO)
+        pub const fn NUM_RULES(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_NUM_RULES(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 95:64: address of the buffer, high half (RO)
+        pub const fn ADDR_HIGH(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ADDR_HIGH(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 127:96: address of the buffer, low half (RO)
+        pub const fn ADDR_LOW(self) -> u32 { ((self.0[1] >> 32) & 0xffffffff) as u32 }
+        /// The word with bits 127:96 set.
+        pub const fn with_ADDR_LOW(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff00000000) | (((value as u64) << 32) & 0xffffffff00000000);
+            self
+        }
+    }
+
+    /// What a rule in the buffer is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum SwitchRuleType {
+        /// `0x0`
+        LKUP_RX = 0x0,
+        /// `0x1`
+        LKUP_TX = 0x1,
+        /// `0x2`
+        LG_ACT = 0x2,
+        /// `0x3`
+        VSI_LIST_SET = 0x3,
+        /// `0x4`
+        VSI_LIST_CLEAR = 0x4,
+        /// `0x5`
+        PRUNE_LIST_SET = 0x5,
+        /// `0x6`
+        PRUNE_LIST_CLEAR = 0x6,
+    }
+    impl SwitchRuleType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::LKUP_RX),
+                0x1 => Some(Self::LKUP_TX),
+                0x2 => Some(Self::LG_ACT),
+                0x3 => Some(Self::VSI_LIST_SET),
+                0x4 => Some(Self::VSI_LIST_CLEAR),
+                0x5 => Some(Self::PRUNE_LIST_SET),
+                0x6 => Some(Self::PRUNE_LIST_CLEAR),
+                _ => None,
+            }
+        }
+    }
+
+    /// What a rule looks up: the recipes that firmware has from the start.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum RecipeId {
+        /// `0x0`
+        ETHERTYPE = 0x0,
+        /// `0x1`
+        MAC = 0x1,
+        /// `0x2`
+        MAC_VLAN = 0x2,
+        /// `0x3`
+        PROMISC = 0x3,
+        /// `0x4`
+        VLAN = 0x4,
+        /// `0x5`
+        DFLT = 0x5,
+        /// `0x8`
+        ETHERTYPE_MAC = 0x8,
+        /// `0x9`
+        PROMISC_VLAN = 0x9,
+        /// `0xa`
+        LOGICAL_PORT_FWD = 0xa,
+    }
+    impl RecipeId {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::ETHERTYPE),
+                0x1 => Some(Self::MAC),
+                0x2 => Some(Self::MAC_VLAN),
+                0x3 => Some(Self::PROMISC),
+                0x4 => Some(Self::VLAN),
+                0x5 => Some(Self::DFLT),
+                0x8 => Some(Self::ETHERTYPE_MAC),
+                0x9 => Some(Self::PROMISC_VLAN),
+                0xa => Some(Self::LOGICAL_PORT_FWD),
+                _ => None,
+            }
+        }
+    }
+
+    /// A look-up rule; HDR_LEN bytes of header follow. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqSwitchRule(pub [u64; 2]);
+    impl AqSwitchRule {
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: [u64; 2] = [0x0, 0x0];
+        /// The word out of its 16 little-endian bytes.
+        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
+        /// The word as 16 little-endian bytes.
+        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
+        /// Bits 15:0: LKUP_RX or LKUP_TX (RO)
+        pub const fn TYPE(self) -> u16 { (self.0[0] & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_TYPE(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: return code of this rule (RO)
+        pub const fn STATUS(self) -> u16 { ((self.0[0] >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_STATUS(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: what is looked up (RO)
+        pub const fn RECIPE_ID(self) -> u16 { ((self.0[0] >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_RECIPE_ID(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: port that received it, or VSI that sent it (RO)
+        pub const fn SRC(self) -> u16 { ((self.0[0] >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_SRC(mut self, value: u16) -> Self {
+            self.0[0] = (self.0[0] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+        /// Bits 95:64: action (see SingleAction) (RO)
+        pub const fn ACT(self) -> u32 { (self.0[1] & 0xffffffff) as u32 }
+        /// The word with bits 95:64 set.
+        pub const fn with_ACT(mut self, value: u32) -> Self {
+            self.0[1] = (self.0[1] & !0xffffffff) | ((value as u64) & 0xffffffff);
+            self
+        }
+        /// Bits 111:96: index of the rule: given by ADD_SW_RULES, named for removal (RO)
+        pub const fn INDEX(self) -> u16 { ((self.0[1] >> 32) & 0xffff) as u16 }
+        /// The word with bits 111:96 set.
+        pub const fn with_INDEX(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 127:112: bytes of header (RO)
+        pub const fn HDR_LEN(self) -> u16 { ((self.0[1] >> 48) & 0xffff) as u16 }
+        /// The word with bits 127:112 set.
+        pub const fn with_HDR_LEN(mut self, value: u16) -> Self {
+            self.0[1] = (self.0[1] & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+    }
+
+    /// What a rule does with a packet.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum SingleActionType {
+        /// `0x0`
+        VSI_FORWARDING = 0x0,
+        /// `0x1`
+        TO_Q = 0x1,
+        /// `0x2`
+        PRUNE_OR_PTR = 0x2,
+        /// `0x3`
+        OTHER = 0x3,
+    }
+    impl SingleActionType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::VSI_FORWARDING),
+                0x1 => Some(Self::TO_Q),
+                0x2 => Some(Self::PRUNE_OR_PTR),
+                0x3 => Some(Self::OTHER),
+                _ => None,
+            }
+        }
+    }
+
+    /// Action of a rule: to a VSI, to a VSI list, or drop (with TYPE VSI_FORWARDING). (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct SingleAction(pub u32);
+    impl SingleAction {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x67fff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xfff98000;
+        /// Bits 1:0: what it does (RO)
+        pub const fn TYPE(self) -> u8 { (self.0 & 0x3) as u8 }
+        /// The word with bits 1:0 set.
+        pub const fn with_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3) | ((value as u32) & 0x3);
+            self
+        }
+        /// Bits 2: looped back to VSIs of the switch (RO)
+        pub const fn LB_ENABLE(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_LB_ENABLE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: out to the port (RO)
+        pub const fn LAN_ENABLE(self) -> bool { self.0 & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_LAN_ENABLE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8) | (((value as u32) << 3) & 0x8);
+            self
+        }
+        /// Bits 13:4: VSI, or VSI list (RO)
+        pub const fn VSI_ID(self) -> u16 { ((self.0 >> 4) & 0x3ff) as u16 }
+        /// The word with bits 13:4 set.
+        pub const fn with_VSI_ID(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3ff0) | (((value as u32) << 4) & 0x3ff0);
+            self
+        }
+        /// Bits 14: VSI_ID is a list (RO)
+        pub const fn VSI_LIST(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_VSI_LIST(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u32) << 14) & 0x4000);
+            self
+        }
+        /// Bits 17: the forwarding counts (RO)
+        pub const fn VALID(self) -> bool { self.0 & 0x20000 != 0 }
+        /// The word with bits 17 set.
+        pub const fn with_VALID(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000) | (((value as u32) << 17) & 0x20000);
+            self
+        }
+        /// Bits 18: the packet is dropped (RO)
+        pub const fn DROP(self) -> bool { self.0 & 0x40000 != 0 }
+        /// The word with bits 18 set.
+        pub const fn with_DROP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000) | (((value as u32) << 18) & 0x40000);
+            self
+        }
+    }
+
+    /// Action of a rule with TYPE TO_Q. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct SingleActionQueue(pub u32);
+    impl SingleActionQueue {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x7ffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xfff80000;
+        /// Bits 1:0: what it does (RO)
+        pub const fn TYPE(self) -> u8 { (self.0 & 0x3) as u8 }
+        /// The word with bits 1:0 set.
+        pub const fn with_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3) | ((value as u32) & 0x3);
+            self
+        }
+        /// Bits 2: looped back to VSIs of the switch (RO)
+        pub const fn LB_ENABLE(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_LB_ENABLE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+            self
+        }
+        /// Bits 3: out to the port (RO)
+        pub const fn LAN_ENABLE(self) -> bool { self.0 & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_LAN_ENABLE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8) | (((value as u32) << 3) & 0x8);
+            self
+        }
+        /// Bits 14:4: first queue (RO)
+        pub const fn Q_INDEX(self) -> u16 { ((self.0 >> 4) & 0x7ff) as u16 }
+        /// The word with bits 14:4 set.
+        pub const fn with_Q_INDEX(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x7ff0) | (((value as u32) << 4) & 0x7ff0);
+            self
+        }
+        /// Bits 17:15: 2 to the power of n queues (RO)
+        pub const fn Q_REGION(self) -> u8 { ((self.0 >> 15) & 0x7) as u8 }
+        /// The word with bits 17:15 set.
+        pub const fn with_Q_REGION(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x38000) | (((value as u32) << 15) & 0x38000);
+            self
+        }
+        /// Bits 18: over other rules (RO)
+        pub const fn Q_PRIORITY(self) -> bool { self.0 & 0x40000 != 0 }
+        /// The word with bits 18 set.
+        pub const fn with_Q_PRIORITY(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000) | (((value as u32) << 18) & 0x40000);
+            self
+        }
+    }
+
+    /// Action of a rule with TYPE PRUNE_OR_PTR. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct SingleActionPrune(pub u32);
+    impl SingleActionPrune {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x7fff3;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xfff8000c;
+        /// Bits 1:0: what it does (RO)
+        pub const fn TYPE(self) -> u8 { (self.0 & 0x3) as u8 }
+        /// The word with bits 1:0 set.
+        pub const fn with_TYPE(mut self, value: u8) -> Self {
+            self.0 = (self.0 & !0x3) | ((value as u32) & 0x3);
+            self
+        }
+        /// Bits 13:4: prune list (RO)
+        pub const fn VSI_LIST_ID(self) -> u16 { ((self.0 >> 4) & 0x3ff) as u16 }
+        /// The word with bits 13:4 set.
+        pub const fn with_VSI_LIST_ID(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0x3ff0) | (((value as u32) << 4) & 0x3ff0);
+            self
+        }
+        /// Bits 14: VSI_LIST_ID is a list (RO)
+        pub const fn VSI_LIST(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_VSI_LIST(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u32) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: for sent packets (RO)
+        pub const fn EGRESS(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_EGRESS(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u32) << 15) & 0x8000);
+            self
+        }
+        /// Bits 16: for received packets (RO)
+        pub const fn INGRESS(self) -> bool { self.0 & 0x10000 != 0 }
+        /// The word with bits 16 set.
+        pub const fn with_INGRESS(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10000) | (((value as u32) << 16) & 0x10000);
+            self
+        }
+        /// Bits 17: prune those in the list (RO)
+        pub const fn PRUNET(self) -> bool { self.0 & 0x20000 != 0 }
+        /// The word with bits 17 set.
+        pub const fn with_PRUNET(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000) | (((value as u32) << 17) & 0x20000);
+            self
+        }
+        /// Bits 18: bits 16:4 are a large action instead (RO)
+        pub const fn PTR(self) -> bool { self.0 & 0x40000 != 0 }
+        /// The word with bits 18 set.
+        pub const fn with_PTR(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000) | (((value as u32) << 18) & 0x40000);
+            self
+        }
+    }
+
+    /// A VSI list or prune list; NUMBER_VSI 16-bit VSI numbers follow. (E810 ice_adminq_cmd.h)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AqVsiList(pub u64);
+    impl AqVsiList {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0xffffffffffffffff;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x0;
+        /// Bits 15:0: what is done to it (RO)
+        pub const fn TYPE(self) -> u16 { (self.0 & 0xffff) as u16 }
+        /// The word with bits 15:0 set.
+        pub const fn with_TYPE(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff) | ((value as u64) & 0xffff);
+            self
+        }
+        /// Bits 31:16: return code of this rule (RO)
+        pub const fn STATUS(self) -> u16 { ((self.0 >> 16) & 0xffff) as u16 }
+        /// The word with bits 31:16 set.
+        pub const fn with_STATUS(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff0000) | (((value as u64) << 16) & 0xffff0000);
+            self
+        }
+        /// Bits 47:32: the list (RO)
+        pub const fn INDEX(self) -> u16 { ((self.0 >> 32) & 0xffff) as u16 }
+        /// The word with bits 47:32 set.
+        pub const fn with_INDEX(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff00000000) | (((value as u64) << 32) & 0xffff00000000);
+            self
+        }
+        /// Bits 63:48: VSIs in the rule (RO)
+        pub const fn NUMBER_VSI(self) -> u16 { ((self.0 >> 48) & 0xffff) as u16 }
+        /// The word with bits 63:48 set.
+        pub const fn with_NUMBER_VSI(mut self, value: u16) -> Self {
+            self.0 = (self.0 & !0xffff000000000000) | (((value as u64) << 48) & 0xffff000000000000);
+            self
+        }
+    }
 
     /// Whom a transmit queue belongs to.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -5478,6 +10576,444 @@ pub mod e810 {
                 Span { at: 0xc000000, count: 16384, stride: 0x10, what: What::Block("IMS", &crate::e810::ims_slot::BLOCK) },
                 Span { at: 0xc100000, count: 16384, stride: 0x4, what: What::Register(Register { name: "IMS_RATE", size: 4, reset: 0x0, rw: 0x7f, rw1c: 0x0, sticky: 0x0 }) },
         ] };
+    }
+
+    /// Packet type of a receive descriptor (libie); numbers that are missing are not in use.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Ptype {
+        /// `0x1`
+        L2 = 0x1,
+        /// `0x2`
+        L2_TIMESYNC = 0x2,
+        /// `0x3`
+        L2_FIP = 0x3,
+        /// `0x6`
+        L2_LLDP = 0x6,
+        /// `0x7`
+        L2_ECP = 0x7,
+        /// `0xa`
+        L2_EAPOL = 0xa,
+        /// `0xb`
+        L2_ARP = 0xb,
+        /// `0xc`
+        L3_12 = 0xc,
+        /// `0xd`
+        L3_13 = 0xd,
+        /// `0xe`
+        L3_14 = 0xe,
+        /// `0xf`
+        L3_15 = 0xf,
+        /// `0x10`
+        L3_16 = 0x10,
+        /// `0x11`
+        L3_17 = 0x11,
+        /// `0x12`
+        L3_18 = 0x12,
+        /// `0x13`
+        L3_19 = 0x13,
+        /// `0x14`
+        L3_20 = 0x14,
+        /// `0x15`
+        L3_21 = 0x15,
+        /// `0x16`
+        IPV4_FRAG = 0x16,
+        /// `0x17`
+        IPV4 = 0x17,
+        /// `0x18`
+        IPV4_UDP = 0x18,
+        /// `0x1a`
+        IPV4_TCP = 0x1a,
+        /// `0x1b`
+        IPV4_SCTP = 0x1b,
+        /// `0x1c`
+        IPV4_ICMP = 0x1c,
+        /// `0x1d`
+        IPV4_IP_IPV4_FRAG = 0x1d,
+        /// `0x1e`
+        IPV4_IP_IPV4 = 0x1e,
+        /// `0x1f`
+        IPV4_IP_IPV4_UDP = 0x1f,
+        /// `0x21`
+        IPV4_IP_IPV4_TCP = 0x21,
+        /// `0x22`
+        IPV4_IP_IPV4_SCTP = 0x22,
+        /// `0x23`
+        IPV4_IP_IPV4_ICMP = 0x23,
+        /// `0x24`
+        IPV4_IP_IPV6_FRAG = 0x24,
+        /// `0x25`
+        IPV4_IP_IPV6 = 0x25,
+        /// `0x26`
+        IPV4_IP_IPV6_UDP = 0x26,
+        /// `0x28`
+        IPV4_IP_IPV6_TCP = 0x28,
+        /// `0x29`
+        IPV4_IP_IPV6_SCTP = 0x29,
+        /// `0x2a`
+        IPV4_IP_IPV6_ICMP = 0x2a,
+        /// `0x2b`
+        IPV4_GRENAT = 0x2b,
+        /// `0x2c`
+        IPV4_GRENAT_IPV4_FRAG = 0x2c,
+        /// `0x2d`
+        IPV4_GRENAT_IPV4 = 0x2d,
+        /// `0x2e`
+        IPV4_GRENAT_IPV4_UDP = 0x2e,
+        /// `0x30`
+        IPV4_GRENAT_IPV4_TCP = 0x30,
+        /// `0x31`
+        IPV4_GRENAT_IPV4_SCTP = 0x31,
+        /// `0x32`
+        IPV4_GRENAT_IPV4_ICMP = 0x32,
+        /// `0x33`
+        IPV4_GRENAT_IPV6_FRAG = 0x33,
+        /// `0x34`
+        IPV4_GRENAT_IPV6 = 0x34,
+        /// `0x35`
+        IPV4_GRENAT_IPV6_UDP = 0x35,
+        /// `0x37`
+        IPV4_GRENAT_IPV6_TCP = 0x37,
+        /// `0x38`
+        IPV4_GRENAT_IPV6_SCTP = 0x38,
+        /// `0x39`
+        IPV4_GRENAT_IPV6_ICMP = 0x39,
+        /// `0x3a`
+        IPV4_GRENAT_MAC = 0x3a,
+        /// `0x3b`
+        IPV4_GRENAT_MAC_IPV4_FRAG = 0x3b,
+        /// `0x3c`
+        IPV4_GRENAT_MAC_IPV4 = 0x3c,
+        /// `0x3d`
+        IPV4_GRENAT_MAC_IPV4_UDP = 0x3d,
+        /// `0x3f`
+        IPV4_GRENAT_MAC_IPV4_TCP = 0x3f,
+        /// `0x40`
+        IPV4_GRENAT_MAC_IPV4_SCTP = 0x40,
+        /// `0x41`
+        IPV4_GRENAT_MAC_IPV4_ICMP = 0x41,
+        /// `0x42`
+        IPV4_GRENAT_MAC_IPV6_FRAG = 0x42,
+        /// `0x43`
+        IPV4_GRENAT_MAC_IPV6 = 0x43,
+        /// `0x44`
+        IPV4_GRENAT_MAC_IPV6_UDP = 0x44,
+        /// `0x46`
+        IPV4_GRENAT_MAC_IPV6_TCP = 0x46,
+        /// `0x47`
+        IPV4_GRENAT_MAC_IPV6_SCTP = 0x47,
+        /// `0x48`
+        IPV4_GRENAT_MAC_IPV6_ICMP = 0x48,
+        /// `0x49`
+        IPV4_GRENAT_MAC_VLAN = 0x49,
+        /// `0x4a`
+        IPV4_GRENAT_MAC_VLAN_IPV4_FRAG = 0x4a,
+        /// `0x4b`
+        IPV4_GRENAT_MAC_VLAN_IPV4 = 0x4b,
+        /// `0x4c`
+        IPV4_GRENAT_MAC_VLAN_IPV4_UDP = 0x4c,
+        /// `0x4e`
+        IPV4_GRENAT_MAC_VLAN_IPV4_TCP = 0x4e,
+        /// `0x4f`
+        IPV4_GRENAT_MAC_VLAN_IPV4_SCTP = 0x4f,
+        /// `0x50`
+        IPV4_GRENAT_MAC_VLAN_IPV4_ICMP = 0x50,
+        /// `0x51`
+        IPV4_GRENAT_MAC_VLAN_IPV6_FRAG = 0x51,
+        /// `0x52`
+        IPV4_GRENAT_MAC_VLAN_IPV6 = 0x52,
+        /// `0x53`
+        IPV4_GRENAT_MAC_VLAN_IPV6_UDP = 0x53,
+        /// `0x55`
+        IPV4_GRENAT_MAC_VLAN_IPV6_TCP = 0x55,
+        /// `0x56`
+        IPV4_GRENAT_MAC_VLAN_IPV6_SCTP = 0x56,
+        /// `0x57`
+        IPV4_GRENAT_MAC_VLAN_IPV6_ICMP = 0x57,
+        /// `0x58`
+        IPV6_FRAG = 0x58,
+        /// `0x59`
+        IPV6 = 0x59,
+        /// `0x5a`
+        IPV6_UDP = 0x5a,
+        /// `0x5c`
+        IPV6_TCP = 0x5c,
+        /// `0x5d`
+        IPV6_SCTP = 0x5d,
+        /// `0x5e`
+        IPV6_ICMP = 0x5e,
+        /// `0x5f`
+        IPV6_IP_IPV4_FRAG = 0x5f,
+        /// `0x60`
+        IPV6_IP_IPV4 = 0x60,
+        /// `0x61`
+        IPV6_IP_IPV4_UDP = 0x61,
+        /// `0x63`
+        IPV6_IP_IPV4_TCP = 0x63,
+        /// `0x64`
+        IPV6_IP_IPV4_SCTP = 0x64,
+        /// `0x65`
+        IPV6_IP_IPV4_ICMP = 0x65,
+        /// `0x66`
+        IPV6_IP_IPV6_FRAG = 0x66,
+        /// `0x67`
+        IPV6_IP_IPV6 = 0x67,
+        /// `0x68`
+        IPV6_IP_IPV6_UDP = 0x68,
+        /// `0x6a`
+        IPV6_IP_IPV6_TCP = 0x6a,
+        /// `0x6b`
+        IPV6_IP_IPV6_SCTP = 0x6b,
+        /// `0x6c`
+        IPV6_IP_IPV6_ICMP = 0x6c,
+        /// `0x6d`
+        IPV6_GRENAT = 0x6d,
+        /// `0x6e`
+        IPV6_GRENAT_IPV4_FRAG = 0x6e,
+        /// `0x6f`
+        IPV6_GRENAT_IPV4 = 0x6f,
+        /// `0x70`
+        IPV6_GRENAT_IPV4_UDP = 0x70,
+        /// `0x72`
+        IPV6_GRENAT_IPV4_TCP = 0x72,
+        /// `0x73`
+        IPV6_GRENAT_IPV4_SCTP = 0x73,
+        /// `0x74`
+        IPV6_GRENAT_IPV4_ICMP = 0x74,
+        /// `0x75`
+        IPV6_GRENAT_IPV6_FRAG = 0x75,
+        /// `0x76`
+        IPV6_GRENAT_IPV6 = 0x76,
+        /// `0x77`
+        IPV6_GRENAT_IPV6_UDP = 0x77,
+        /// `0x79`
+        IPV6_GRENAT_IPV6_TCP = 0x79,
+        /// `0x7a`
+        IPV6_GRENAT_IPV6_SCTP = 0x7a,
+        /// `0x7b`
+        IPV6_GRENAT_IPV6_ICMP = 0x7b,
+        /// `0x7c`
+        IPV6_GRENAT_MAC = 0x7c,
+        /// `0x7d`
+        IPV6_GRENAT_MAC_IPV4_FRAG = 0x7d,
+        /// `0x7e`
+        IPV6_GRENAT_MAC_IPV4 = 0x7e,
+        /// `0x7f`
+        IPV6_GRENAT_MAC_IPV4_UDP = 0x7f,
+        /// `0x81`
+        IPV6_GRENAT_MAC_IPV4_TCP = 0x81,
+        /// `0x82`
+        IPV6_GRENAT_MAC_IPV4_SCTP = 0x82,
+        /// `0x83`
+        IPV6_GRENAT_MAC_IPV4_ICMP = 0x83,
+        /// `0x84`
+        IPV6_GRENAT_MAC_IPV6_FRAG = 0x84,
+        /// `0x85`
+        IPV6_GRENAT_MAC_IPV6 = 0x85,
+        /// `0x86`
+        IPV6_GRENAT_MAC_IPV6_UDP = 0x86,
+        /// `0x88`
+        IPV6_GRENAT_MAC_IPV6_TCP = 0x88,
+        /// `0x89`
+        IPV6_GRENAT_MAC_IPV6_SCTP = 0x89,
+        /// `0x8a`
+        IPV6_GRENAT_MAC_IPV6_ICMP = 0x8a,
+        /// `0x8b`
+        IPV6_GRENAT_MAC_VLAN = 0x8b,
+        /// `0x8c`
+        IPV6_GRENAT_MAC_VLAN_IPV4_FRAG = 0x8c,
+        /// `0x8d`
+        IPV6_GRENAT_MAC_VLAN_IPV4 = 0x8d,
+        /// `0x8e`
+        IPV6_GRENAT_MAC_VLAN_IPV4_UDP = 0x8e,
+        /// `0x90`
+        IPV6_GRENAT_MAC_VLAN_IPV4_TCP = 0x90,
+        /// `0x91`
+        IPV6_GRENAT_MAC_VLAN_IPV4_SCTP = 0x91,
+        /// `0x92`
+        IPV6_GRENAT_MAC_VLAN_IPV4_ICMP = 0x92,
+        /// `0x93`
+        IPV6_GRENAT_MAC_VLAN_IPV6_FRAG = 0x93,
+        /// `0x94`
+        IPV6_GRENAT_MAC_VLAN_IPV6 = 0x94,
+        /// `0x95`
+        IPV6_GRENAT_MAC_VLAN_IPV6_UDP = 0x95,
+        /// `0x97`
+        IPV6_GRENAT_MAC_VLAN_IPV6_TCP = 0x97,
+        /// `0x98`
+        IPV6_GRENAT_MAC_VLAN_IPV6_SCTP = 0x98,
+        /// `0x99`
+        IPV6_GRENAT_MAC_VLAN_IPV6_ICMP = 0x99,
+    }
+    impl Ptype {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x1 => Some(Self::L2),
+                0x2 => Some(Self::L2_TIMESYNC),
+                0x3 => Some(Self::L2_FIP),
+                0x6 => Some(Self::L2_LLDP),
+                0x7 => Some(Self::L2_ECP),
+                0xa => Some(Self::L2_EAPOL),
+                0xb => Some(Self::L2_ARP),
+                0xc => Some(Self::L3_12),
+                0xd => Some(Self::L3_13),
+                0xe => Some(Self::L3_14),
+                0xf => Some(Self::L3_15),
+                0x10 => Some(Self::L3_16),
+                0x11 => Some(Self::L3_17),
+                0x12 => Some(Self::L3_18),
+                0x13 => Some(Self::L3_19),
+                0x14 => Some(Self::L3_20),
+                0x15 => Some(Self::L3_21),
+                0x16 => Some(Self::IPV4_FRAG),
+                0x17 => Some(Self::IPV4),
+                0x18 => Some(Self::IPV4_UDP),
+                0x1a => Some(Self::IPV4_TCP),
+                0x1b => Some(Self::IPV4_SCTP),
+                0x1c => Some(Self::IPV4_ICMP),
+                0x1d => Some(Self::IPV4_IP_IPV4_FRAG),
+                0x1e => Some(Self::IPV4_IP_IPV4),
+                0x1f => Some(Self::IPV4_IP_IPV4_UDP),
+                0x21 => Some(Self::IPV4_IP_IPV4_TCP),
+                0x22 => Some(Self::IPV4_IP_IPV4_SCTP),
+                0x23 => Some(Self::IPV4_IP_IPV4_ICMP),
+                0x24 => Some(Self::IPV4_IP_IPV6_FRAG),
+                0x25 => Some(Self::IPV4_IP_IPV6),
+                0x26 => Some(Self::IPV4_IP_IPV6_UDP),
+                0x28 => Some(Self::IPV4_IP_IPV6_TCP),
+                0x29 => Some(Self::IPV4_IP_IPV6_SCTP),
+                0x2a => Some(Self::IPV4_IP_IPV6_ICMP),
+                0x2b => Some(Self::IPV4_GRENAT),
+                0x2c => Some(Self::IPV4_GRENAT_IPV4_FRAG),
+                0x2d => Some(Self::IPV4_GRENAT_IPV4),
+                0x2e => Some(Self::IPV4_GRENAT_IPV4_UDP),
+                0x30 => Some(Self::IPV4_GRENAT_IPV4_TCP),
+                0x31 => Some(Self::IPV4_GRENAT_IPV4_SCTP),
+                0x32 => Some(Self::IPV4_GRENAT_IPV4_ICMP),
+                0x33 => Some(Self::IPV4_GRENAT_IPV6_FRAG),
+                0x34 => Some(Self::IPV4_GRENAT_IPV6),
+                0x35 => Some(Self::IPV4_GRENAT_IPV6_UDP),
+                0x37 => Some(Self::IPV4_GRENAT_IPV6_TCP),
+                0x38 => Some(Self::IPV4_GRENAT_IPV6_SCTP),
+                0x39 => Some(Self::IPV4_GRENAT_IPV6_ICMP),
+                0x3a => Some(Self::IPV4_GRENAT_MAC),
+                0x3b => Some(Self::IPV4_GRENAT_MAC_IPV4_FRAG),
+                0x3c => Some(Self::IPV4_GRENAT_MAC_IPV4),
+                0x3d => Some(Self::IPV4_GRENAT_MAC_IPV4_UDP),
+                0x3f => Some(Self::IPV4_GRENAT_MAC_IPV4_TCP),
+                0x40 => Some(Self::IPV4_GRENAT_MAC_IPV4_SCTP),
+                0x41 => Some(Self::IPV4_GRENAT_MAC_IPV4_ICMP),
+                0x42 => Some(Self::IPV4_GRENAT_MAC_IPV6_FRAG),
+                0x43 => Some(Self::IPV4_GRENAT_MAC_IPV6),
+                0x44 => Some(Self::IPV4_GRENAT_MAC_IPV6_UDP),
+                0x46 => Some(Self::IPV4_GRENAT_MAC_IPV6_TCP),
+                0x47 => Some(Self::IPV4_GRENAT_MAC_IPV6_SCTP),
+                0x48 => Some(Self::IPV4_GRENAT_MAC_IPV6_ICMP),
+                0x49 => Some(Self::IPV4_GRENAT_MAC_VLAN),
+                0x4a => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV4_FRAG),
+                0x4b => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV4),
+                0x4c => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV4_UDP),
+                0x4e => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV4_TCP),
+                0x4f => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV4_SCTP),
+                0x50 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV4_ICMP),
+                0x51 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV6_FRAG),
+                0x52 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV6),
+                0x53 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV6_UDP),
+                0x55 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV6_TCP),
+                0x56 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV6_SCTP),
+                0x57 => Some(Self::IPV4_GRENAT_MAC_VLAN_IPV6_ICMP),
+                0x58 => Some(Self::IPV6_FRAG),
+                0x59 => Some(Self::IPV6),
+                0x5a => Some(Self::IPV6_UDP),
+                0x5c => Some(Self::IPV6_TCP),
+                0x5d => Some(Self::IPV6_SCTP),
+                0x5e => Some(Self::IPV6_ICMP),
+                0x5f => Some(Self::IPV6_IP_IPV4_FRAG),
+                0x60 => Some(Self::IPV6_IP_IPV4),
+                0x61 => Some(Self::IPV6_IP_IPV4_UDP),
+                0x63 => Some(Self::IPV6_IP_IPV4_TCP),
+                0x64 => Some(Self::IPV6_IP_IPV4_SCTP),
+                0x65 => Some(Self::IPV6_IP_IPV4_ICMP),
+                0x66 => Some(Self::IPV6_IP_IPV6_FRAG),
+                0x67 => Some(Self::IPV6_IP_IPV6),
+                0x68 => Some(Self::IPV6_IP_IPV6_UDP),
+                0x6a => Some(Self::IPV6_IP_IPV6_TCP),
+                0x6b => Some(Self::IPV6_IP_IPV6_SCTP),
+                0x6c => Some(Self::IPV6_IP_IPV6_ICMP),
+                0x6d => Some(Self::IPV6_GRENAT),
+                0x6e => Some(Self::IPV6_GRENAT_IPV4_FRAG),
+                0x6f => Some(Self::IPV6_GRENAT_IPV4),
+                0x70 => Some(Self::IPV6_GRENAT_IPV4_UDP),
+                0x72 => Some(Self::IPV6_GRENAT_IPV4_TCP),
+                0x73 => Some(Self::IPV6_GRENAT_IPV4_SCTP),
+                0x74 => Some(Self::IPV6_GRENAT_IPV4_ICMP),
+                0x75 => Some(Self::IPV6_GRENAT_IPV6_FRAG),
+                0x76 => Some(Self::IPV6_GRENAT_IPV6),
+                0x77 => Some(Self::IPV6_GRENAT_IPV6_UDP),
+                0x79 => Some(Self::IPV6_GRENAT_IPV6_TCP),
+                0x7a => Some(Self::IPV6_GRENAT_IPV6_SCTP),
+                0x7b => Some(Self::IPV6_GRENAT_IPV6_ICMP),
+                0x7c => Some(Self::IPV6_GRENAT_MAC),
+                0x7d => Some(Self::IPV6_GRENAT_MAC_IPV4_FRAG),
+                0x7e => Some(Self::IPV6_GRENAT_MAC_IPV4),
+                0x7f => Some(Self::IPV6_GRENAT_MAC_IPV4_UDP),
+                0x81 => Some(Self::IPV6_GRENAT_MAC_IPV4_TCP),
+                0x82 => Some(Self::IPV6_GRENAT_MAC_IPV4_SCTP),
+                0x83 => Some(Self::IPV6_GRENAT_MAC_IPV4_ICMP),
+                0x84 => Some(Self::IPV6_GRENAT_MAC_IPV6_FRAG),
+                0x85 => Some(Self::IPV6_GRENAT_MAC_IPV6),
+                0x86 => Some(Self::IPV6_GRENAT_MAC_IPV6_UDP),
+                0x88 => Some(Self::IPV6_GRENAT_MAC_IPV6_TCP),
+                0x89 => Some(Self::IPV6_GRENAT_MAC_IPV6_SCTP),
+                0x8a => Some(Self::IPV6_GRENAT_MAC_IPV6_ICMP),
+                0x8b => Some(Self::IPV6_GRENAT_MAC_VLAN),
+                0x8c => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV4_FRAG),
+                0x8d => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV4),
+                0x8e => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV4_UDP),
+                0x90 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV4_TCP),
+                0x91 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV4_SCTP),
+                0x92 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV4_ICMP),
+                0x93 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV6_FRAG),
+                0x94 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV6),
+                0x95 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV6_UDP),
+                0x97 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV6_TCP),
+                0x98 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV6_SCTP),
+                0x99 => Some(Self::IPV6_GRENAT_MAC_VLAN_IPV6_ICMP),
+                _ => None,
+            }
+        }
+        /// Whether the outer network header is IPv4.
+        pub const fn is_ipv4(self) -> bool {
+            matches!(self, Self::IPV4_FRAG | Self::IPV4 | Self::IPV4_UDP | Self::IPV4_TCP | Self::IPV4_SCTP | Self::IPV4_ICMP | Self::IPV4_IP_IPV4_FRAG | Self::IPV4_IP_IPV4 | Self::IPV4_IP_IPV4_UDP | Self::IPV4_IP_IPV4_TCP | Self::IPV4_IP_IPV4_SCTP | Self::IPV4_IP_IPV4_ICMP | Self::IPV4_IP_IPV6_FRAG | Self::IPV4_IP_IPV6 | Self::IPV4_IP_IPV6_UDP | Self::IPV4_IP_IPV6_TCP | Self::IPV4_IP_IPV6_SCTP | Self::IPV4_IP_IPV6_ICMP | Self::IPV4_GRENAT | Self::IPV4_GRENAT_IPV4_FRAG | Self::IPV4_GRENAT_IPV4 | Self::IPV4_GRENAT_IPV4_UDP | Self::IPV4_GRENAT_IPV4_TCP | Self::IPV4_GRENAT_IPV4_SCTP | Self::IPV4_GRENAT_IPV4_ICMP | Self::IPV4_GRENAT_IPV6_FRAG | Self::IPV4_GRENAT_IPV6 | Self::IPV4_GRENAT_IPV6_UDP | Self::IPV4_GRENAT_IPV6_TCP | Self::IPV4_GRENAT_IPV6_SCTP | Self::IPV4_GRENAT_IPV6_ICMP | Self::IPV4_GRENAT_MAC | Self::IPV4_GRENAT_MAC_IPV4_FRAG | Self::IPV4_GRENAT_MAC_IPV4 | Self::IPV4_GRENAT_MAC_IPV4_UDP | Self::IPV4_GRENAT_MAC_IPV4_TCP | Self::IPV4_GRENAT_MAC_IPV4_SCTP | Self::IPV4_GRENAT_MAC_IPV4_ICMP | Self::IPV4_GRENAT_MAC_IPV6_FRAG | Self::IPV4_GRENAT_MAC_IPV6 | Self::IPV4_GRENAT_MAC_IPV6_UDP | Self::IPV4_GRENAT_MAC_IPV6_TCP | Self::IPV4_GRENAT_MAC_IPV6_SCTP | Self::IPV4_GRENAT_MAC_IPV6_ICMP | Self::IPV4_GRENAT_MAC_VLAN | Self::IPV4_GRENAT_MAC_VLAN_IPV4_FRAG | Self::IPV4_GRENAT_MAC_VLAN_IPV4 | Self::IPV4_GRENAT_MAC_VLAN_IPV4_UDP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_TCP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_SCTP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_ICMP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_FRAG | Self::IPV4_GRENAT_MAC_VLAN_IPV6 | Self::IPV4_GRENAT_MAC_VLAN_IPV6_UDP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_TCP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_SCTP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_ICMP)
+        }
+        /// Whether the outer network header is IPv6.
+        pub const fn is_ipv6(self) -> bool {
+            matches!(self, Self::IPV6_FRAG | Self::IPV6 | Self::IPV6_UDP | Self::IPV6_TCP | Self::IPV6_SCTP | Self::IPV6_ICMP | Self::IPV6_IP_IPV4_FRAG | Self::IPV6_IP_IPV4 | Self::IPV6_IP_IPV4_UDP | Self::IPV6_IP_IPV4_TCP | Self::IPV6_IP_IPV4_SCTP | Self::IPV6_IP_IPV4_ICMP | Self::IPV6_IP_IPV6_FRAG | Self::IPV6_IP_IPV6 | Self::IPV6_IP_IPV6_UDP | Self::IPV6_IP_IPV6_TCP | Self::IPV6_IP_IPV6_SCTP | Self::IPV6_IP_IPV6_ICMP | Self::IPV6_GRENAT | Self::IPV6_GRENAT_IPV4_FRAG | Self::IPV6_GRENAT_IPV4 | Self::IPV6_GRENAT_IPV4_UDP | Self::IPV6_GRENAT_IPV4_TCP | Self::IPV6_GRENAT_IPV4_SCTP | Self::IPV6_GRENAT_IPV4_ICMP | Self::IPV6_GRENAT_IPV6_FRAG | Self::IPV6_GRENAT_IPV6 | Self::IPV6_GRENAT_IPV6_UDP | Self::IPV6_GRENAT_IPV6_TCP | Self::IPV6_GRENAT_IPV6_SCTP | Self::IPV6_GRENAT_IPV6_ICMP | Self::IPV6_GRENAT_MAC | Self::IPV6_GRENAT_MAC_IPV4_FRAG | Self::IPV6_GRENAT_MAC_IPV4 | Self::IPV6_GRENAT_MAC_IPV4_UDP | Self::IPV6_GRENAT_MAC_IPV4_TCP | Self::IPV6_GRENAT_MAC_IPV4_SCTP | Self::IPV6_GRENAT_MAC_IPV4_ICMP | Self::IPV6_GRENAT_MAC_IPV6_FRAG | Self::IPV6_GRENAT_MAC_IPV6 | Self::IPV6_GRENAT_MAC_IPV6_UDP | Self::IPV6_GRENAT_MAC_IPV6_TCP | Self::IPV6_GRENAT_MAC_IPV6_SCTP | Self::IPV6_GRENAT_MAC_IPV6_ICMP | Self::IPV6_GRENAT_MAC_VLAN | Self::IPV6_GRENAT_MAC_VLAN_IPV4_FRAG | Self::IPV6_GRENAT_MAC_VLAN_IPV4 | Self::IPV6_GRENAT_MAC_VLAN_IPV4_UDP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_TCP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_SCTP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_ICMP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_FRAG | Self::IPV6_GRENAT_MAC_VLAN_IPV6 | Self::IPV6_GRENAT_MAC_VLAN_IPV6_UDP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_TCP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_SCTP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_ICMP)
+        }
+        /// Whether there is a tunnel.
+        pub const fn is_tunnel(self) -> bool {
+            matches!(self, Self::IPV4_IP_IPV4_FRAG | Self::IPV4_IP_IPV4 | Self::IPV4_IP_IPV4_UDP | Self::IPV4_IP_IPV4_TCP | Self::IPV4_IP_IPV4_SCTP | Self::IPV4_IP_IPV4_ICMP | Self::IPV4_IP_IPV6_FRAG | Self::IPV4_IP_IPV6 | Self::IPV4_IP_IPV6_UDP | Self::IPV4_IP_IPV6_TCP | Self::IPV4_IP_IPV6_SCTP | Self::IPV4_IP_IPV6_ICMP | Self::IPV4_GRENAT | Self::IPV4_GRENAT_IPV4_FRAG | Self::IPV4_GRENAT_IPV4 | Self::IPV4_GRENAT_IPV4_UDP | Self::IPV4_GRENAT_IPV4_TCP | Self::IPV4_GRENAT_IPV4_SCTP | Self::IPV4_GRENAT_IPV4_ICMP | Self::IPV4_GRENAT_IPV6_FRAG | Self::IPV4_GRENAT_IPV6 | Self::IPV4_GRENAT_IPV6_UDP | Self::IPV4_GRENAT_IPV6_TCP | Self::IPV4_GRENAT_IPV6_SCTP | Self::IPV4_GRENAT_IPV6_ICMP | Self::IPV4_GRENAT_MAC | Self::IPV4_GRENAT_MAC_IPV4_FRAG | Self::IPV4_GRENAT_MAC_IPV4 | Self::IPV4_GRENAT_MAC_IPV4_UDP | Self::IPV4_GRENAT_MAC_IPV4_TCP | Self::IPV4_GRENAT_MAC_IPV4_SCTP | Self::IPV4_GRENAT_MAC_IPV4_ICMP | Self::IPV4_GRENAT_MAC_IPV6_FRAG | Self::IPV4_GRENAT_MAC_IPV6 | Self::IPV4_GRENAT_MAC_IPV6_UDP | Self::IPV4_GRENAT_MAC_IPV6_TCP | Self::IPV4_GRENAT_MAC_IPV6_SCTP | Self::IPV4_GRENAT_MAC_IPV6_ICMP | Self::IPV4_GRENAT_MAC_VLAN | Self::IPV4_GRENAT_MAC_VLAN_IPV4_FRAG | Self::IPV4_GRENAT_MAC_VLAN_IPV4 | Self::IPV4_GRENAT_MAC_VLAN_IPV4_UDP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_TCP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_SCTP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_ICMP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_FRAG | Self::IPV4_GRENAT_MAC_VLAN_IPV6 | Self::IPV4_GRENAT_MAC_VLAN_IPV6_UDP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_TCP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_SCTP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_ICMP | Self::IPV6_IP_IPV4_FRAG | Self::IPV6_IP_IPV4 | Self::IPV6_IP_IPV4_UDP | Self::IPV6_IP_IPV4_TCP | Self::IPV6_IP_IPV4_SCTP | Self::IPV6_IP_IPV4_ICMP | Self::IPV6_IP_IPV6_FRAG | Self::IPV6_IP_IPV6 | Self::IPV6_IP_IPV6_UDP | Self::IPV6_IP_IPV6_TCP | Self::IPV6_IP_IPV6_SCTP | Self::IPV6_IP_IPV6_ICMP | Self::IPV6_GRENAT | Self::IPV6_GRENAT_IPV4_FRAG | Self::IPV6_GRENAT_IPV4 | Self::IPV6_GRENAT_IPV4_UDP | Self::IPV6_GRENAT_IPV4_TCP | Self::IPV6_GRENAT_IPV4_SCTP | Self::IPV6_GRENAT_IPV4_ICMP | Self::IPV6_GRENAT_IPV6_FRAG | Self::IPV6_GRENAT_IPV6 | Self::IPV6_GRENAT_IPV6_UDP | Self::IPV6_GRENAT_IPV6_TCP | Self::IPV6_GRENAT_IPV6_SCTP | Self::IPV6_GRENAT_IPV6_ICMP | Self::IPV6_GRENAT_MAC | Self::IPV6_GRENAT_MAC_IPV4_FRAG | Self::IPV6_GRENAT_MAC_IPV4 | Self::IPV6_GRENAT_MAC_IPV4_UDP | Self::IPV6_GRENAT_MAC_IPV4_TCP | Self::IPV6_GRENAT_MAC_IPV4_SCTP | Self::IPV6_GRENAT_MAC_IPV4_ICMP | Self::IPV6_GRENAT_MAC_IPV6_FRAG | Self::IPV6_GRENAT_MAC_IPV6 | Self::IPV6_GRENAT_MAC_IPV6_UDP | Self::IPV6_GRENAT_MAC_IPV6_TCP | Self::IPV6_GRENAT_MAC_IPV6_SCTP | Self::IPV6_GRENAT_MAC_IPV6_ICMP | Self::IPV6_GRENAT_MAC_VLAN | Self::IPV6_GRENAT_MAC_VLAN_IPV4_FRAG | Self::IPV6_GRENAT_MAC_VLAN_IPV4 | Self::IPV6_GRENAT_MAC_VLAN_IPV4_UDP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_TCP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_SCTP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_ICMP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_FRAG | Self::IPV6_GRENAT_MAC_VLAN_IPV6 | Self::IPV6_GRENAT_MAC_VLAN_IPV6_UDP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_TCP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_SCTP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_ICMP)
+        }
+        /// Whether the inmost network header's packet is a fragment.
+        pub const fn is_fragment(self) -> bool {
+            matches!(self, Self::IPV4_FRAG | Self::IPV4_IP_IPV4_FRAG | Self::IPV4_IP_IPV6_FRAG | Self::IPV4_GRENAT_IPV4_FRAG | Self::IPV4_GRENAT_IPV6_FRAG | Self::IPV4_GRENAT_MAC_IPV4_FRAG | Self::IPV4_GRENAT_MAC_IPV6_FRAG | Self::IPV4_GRENAT_MAC_VLAN_IPV4_FRAG | Self::IPV4_GRENAT_MAC_VLAN_IPV6_FRAG | Self::IPV6_FRAG | Self::IPV6_IP_IPV4_FRAG | Self::IPV6_IP_IPV6_FRAG | Self::IPV6_GRENAT_IPV4_FRAG | Self::IPV6_GRENAT_IPV6_FRAG | Self::IPV6_GRENAT_MAC_IPV4_FRAG | Self::IPV6_GRENAT_MAC_IPV6_FRAG | Self::IPV6_GRENAT_MAC_VLAN_IPV4_FRAG | Self::IPV6_GRENAT_MAC_VLAN_IPV6_FRAG)
+        }
+        /// Whether the inmost transport header is UDP.
+        pub const fn is_udp(self) -> bool {
+            matches!(self, Self::IPV4_UDP | Self::IPV4_IP_IPV4_UDP | Self::IPV4_IP_IPV6_UDP | Self::IPV4_GRENAT_IPV4_UDP | Self::IPV4_GRENAT_IPV6_UDP | Self::IPV4_GRENAT_MAC_IPV4_UDP | Self::IPV4_GRENAT_MAC_IPV6_UDP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_UDP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_UDP | Self::IPV6_UDP | Self::IPV6_IP_IPV4_UDP | Self::IPV6_IP_IPV6_UDP | Self::IPV6_GRENAT_IPV4_UDP | Self::IPV6_GRENAT_IPV6_UDP | Self::IPV6_GRENAT_MAC_IPV4_UDP | Self::IPV6_GRENAT_MAC_IPV6_UDP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_UDP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_UDP)
+        }
+        /// Whether the inmost transport header is TCP.
+        pub const fn is_tcp(self) -> bool {
+            matches!(self, Self::IPV4_TCP | Self::IPV4_IP_IPV4_TCP | Self::IPV4_IP_IPV6_TCP | Self::IPV4_GRENAT_IPV4_TCP | Self::IPV4_GRENAT_IPV6_TCP | Self::IPV4_GRENAT_MAC_IPV4_TCP | Self::IPV4_GRENAT_MAC_IPV6_TCP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_TCP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_TCP | Self::IPV6_TCP | Self::IPV6_IP_IPV4_TCP | Self::IPV6_IP_IPV6_TCP | Self::IPV6_GRENAT_IPV4_TCP | Self::IPV6_GRENAT_IPV6_TCP | Self::IPV6_GRENAT_MAC_IPV4_TCP | Self::IPV6_GRENAT_MAC_IPV6_TCP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_TCP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_TCP)
+        }
+        /// Whether the inmost transport header is SCTP.
+        pub const fn is_sctp(self) -> bool {
+            matches!(self, Self::IPV4_SCTP | Self::IPV4_IP_IPV4_SCTP | Self::IPV4_IP_IPV6_SCTP | Self::IPV4_GRENAT_IPV4_SCTP | Self::IPV4_GRENAT_IPV6_SCTP | Self::IPV4_GRENAT_MAC_IPV4_SCTP | Self::IPV4_GRENAT_MAC_IPV6_SCTP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_SCTP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_SCTP | Self::IPV6_SCTP | Self::IPV6_IP_IPV4_SCTP | Self::IPV6_IP_IPV6_SCTP | Self::IPV6_GRENAT_IPV4_SCTP | Self::IPV6_GRENAT_IPV6_SCTP | Self::IPV6_GRENAT_MAC_IPV4_SCTP | Self::IPV6_GRENAT_MAC_IPV6_SCTP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_SCTP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_SCTP)
+        }
+        /// Whether what the inmost network header carries is ICMP.
+        pub const fn is_icmp(self) -> bool {
+            matches!(self, Self::IPV4_ICMP | Self::IPV4_IP_IPV4_ICMP | Self::IPV4_IP_IPV6_ICMP | Self::IPV4_GRENAT_IPV4_ICMP | Self::IPV4_GRENAT_IPV6_ICMP | Self::IPV4_GRENAT_MAC_IPV4_ICMP | Self::IPV4_GRENAT_MAC_IPV6_ICMP | Self::IPV4_GRENAT_MAC_VLAN_IPV4_ICMP | Self::IPV4_GRENAT_MAC_VLAN_IPV6_ICMP | Self::IPV6_ICMP | Self::IPV6_IP_IPV4_ICMP | Self::IPV6_IP_IPV6_ICMP | Self::IPV6_GRENAT_IPV4_ICMP | Self::IPV6_GRENAT_IPV6_ICMP | Self::IPV6_GRENAT_MAC_IPV4_ICMP | Self::IPV6_GRENAT_MAC_IPV6_ICMP | Self::IPV6_GRENAT_MAC_VLAN_IPV4_ICMP | Self::IPV6_GRENAT_MAC_VLAN_IPV6_ICMP)
+        }
     }
 
     /// Where a control queue's descriptors are, low half. (E810 ice_hw_autogen.h)
