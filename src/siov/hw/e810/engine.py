@@ -103,11 +103,11 @@ class Engine(Protocol):
     def set_rss_lut(self, vsi: int, table: bytes) -> None:
         """A VSI's look-up table of 64, 512 or 2,048 queues, whichever kind its properties choose."""
 
-    def set_rss_fields(self, vsi: int, sets: list[tuple[int, int, bool]]) -> None:
-        """What a VSI's frames are hashed by: (header mask, field mask, symmetric) of `RssSet`, whole."""
+    def set_rss_fields(self, vsi: int, level: int, groups: list[int]) -> None:
+        """What a VSI's frames are hashed by: a `HeaderLevel`, and a set of `HeaderField` for each group."""
 
-    def set_flow_profile(self, profile: int, headers: int, fields: list[int]) -> None:
-        """A flow-director profile (0 to 127): headers that frames have, fields compared; no fields: none."""
+    def set_flow_profile(self, profile: int, group: int, level: int, fields: int) -> None:
+        """A flow-director profile: `PacketGroup`, `HeaderLevel`, set of `HeaderField`; an empty set: none."""
 
     def set_vlan_mode(self, double: bool) -> None:
         """Whether the outer of two tags counts (DVM) or there is one tag only (SVM)."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from siov.hw.e810.engine import Engine
-from siov.hw.e810.firmware.command import BUFFER_MAX, LARGE_BUFFER, TABLE, AqError, AqRc, Buffer, Command, Reply
-from siov.spec.e810.adminq import Descriptor
+from siov.hw.e810.firmware.command import TABLE, AqError, Buffer, Command, Reply
+from siov.spec.e810.adminq import AQ_DESC_BYTES, AQ_LG_BUF, AQ_MAX_BUF, AqDesc, AqFlags, AqOpcode, AqRc
+from siov.spec.e810.queues import QueueHead, QueueLength, QueueTail
 from siov.spec.word import Word
 
 # Events that wait for buffers at most; later ones are counted and lost.
@@ -31,7 +32,7 @@ Run = Callable[[Command], "Reply | None"]
 class Event:
     """Something that firmware tells the driver of its own accord."""
 
-    opcode: int
+    opcode: AqOpcode
     params: Word | None = None
     data: bytes = b""
 
@@ -81,22 +82,23 @@ class AdminQueue:
             raw = self._fetch(ring)
             if raw is None:
                 return
-            descriptor = Descriptor.from_bytes(raw)
-            answer, failed = self._answer(descriptor, raw[16:], flush)
-            flush |= failed and bool(descriptor.FE)
+            descriptor = AqDesc.from_bytes(raw)
+            flags = AqFlags(descriptor.FLAGS)
+            answer, failed = self._answer(descriptor, flags, flush)
+            flush |= failed and bool(flags.FE)
             if not self.dma.dma_write(ring.at(ring.head), answer):
                 self._break(ring)
                 return
             ring.advance()
             # SI: the driver polls; EI: but wants to hear of errors.
-            self.interrupt |= not descriptor.SI or bool(failed and descriptor.EI)
+            self.interrupt |= not flags.SI or bool(failed and flags.EI)
         self._deliver()
 
     def _fetch(self, ring: "Ring") -> bytes | None:
         if not ring.valid:
             self._break(ring)
             return None
-        raw = self.dma.dma_read(ring.at(ring.head), Descriptor.width // 8)
+        raw = self.dma.dma_read(ring.at(ring.head), AQ_DESC_BYTES)
         if raw is None:
             self._break(ring)
         return raw
@@ -107,53 +109,56 @@ class AdminQueue:
         ring.fail()
         self.interrupt = True
 
-    def _answer(self, descriptor: Descriptor, params: bytes, flush: bool) -> tuple[bytes, bool]:
+    def _answer(self, descriptor: AqDesc, flags: AqFlags, flush: bool) -> tuple[bytes, bool]:
         """The descriptor to write back, and whether the command failed; data is written by then."""
         self.counts.commands += 1
         code, reply = AqRc.OK, Reply()
         try:
             if flush:
                 raise AqError(AqRc.EFLUSHED)
-            reply = self.run(self._command(descriptor, params)) or reply
+            reply = self.run(self._command(descriptor, flags)) or reply
         except AqError as error:
             code, reply = error.code, error.reply or reply
-        size = descriptor.datalen
-        if reply.data is not None and descriptor.BUF:
-            data = reply.data[: descriptor.datalen]
+        size = descriptor.DATALEN
+        if reply.data is not None and flags.BUF:
+            data = reply.data[:size]
             size = len(data)
-            if data and not self.dma.dma_write(_address(params), data):
+            if data and not self.dma.dma_write(_address(descriptor), data):
                 code = AqRc.BAD_ADDR
-        self.counts.errors += code is not AqRc.OK
-        done = descriptor.replace(
-            DD=1, CMP=1, ERR=code is not AqRc.OK, VFE=0, datalen=size, retval=code
-        ).to_bytes()
+        failed = code is not AqRc.OK
+        self.counts.errors += failed
+        done = flags.replace(DD=1, CMP=1, ERR=failed, VFE=0)
+        answer = descriptor.replace(FLAGS=done.raw, DATALEN=size, RETVAL=code).to_bytes()
         if reply.params is not None:
-            # The buffer's address is the driver's; an answer's parameters never reach over it.
-            tail = params[8:] if descriptor.BUF else reply.params.to_bytes()[8:]
-            params = reply.params.to_bytes()[:8] + tail
-        return done[:16] + params, code is not AqRc.OK
+            # With a buffer the last 8 bytes are its address, and stay.
+            kept = 8 if flags.BUF else 0
+            params = reply.params.to_bytes()
+            answer = answer[:16] + params[: 16 - kept] + answer[32 - kept :]
+        return answer, failed
 
-    def _command(self, descriptor: Descriptor, params: bytes) -> Command:
-        entry = TABLE.get(descriptor.opcode)
+    def _command(self, descriptor: AqDesc, flags: AqFlags) -> Command:
+        opcode = descriptor.OPCODE
+        entry = TABLE.get(AqOpcode(opcode)) if opcode in set(AqOpcode) else None
         if entry is None:
             raise AqError(AqRc.ESRCH)
         wanted = entry.buffer is not Buffer.NONE
-        if wanted != bool(descriptor.BUF):
+        params = descriptor.to_bytes()[16:]
+        if wanted != bool(flags.BUF):
             raise AqError(AqRc.EINVAL)
         if not wanted:
-            return Command(descriptor.opcode, params)
-        size = descriptor.datalen
-        if not 0 < size <= BUFFER_MAX or (size > LARGE_BUFFER) != bool(descriptor.LB):
+            return Command(AqOpcode(opcode), params)
+        size = descriptor.DATALEN
+        if not 0 < size <= AQ_MAX_BUF or (size > AQ_LG_BUF) != bool(flags.LB):
             raise AqError(AqRc.EINVAL)
         reads = entry.buffer in (Buffer.IN, Buffer.BOTH)
-        if reads != bool(descriptor.RD):
+        if reads != bool(flags.RD):
             raise AqError(AqRc.EINVAL)
         if not reads:
-            return Command(descriptor.opcode, params, b"", size)
-        data = self.dma.dma_read(_address(params), size)
+            return Command(AqOpcode(opcode), params, b"", size)
+        data = self.dma.dma_read(_address(descriptor), size)
         if data is None:
             raise AqError(AqRc.BAD_ADDR)
-        return Command(descriptor.opcode, params, data, size)
+        return Command(AqOpcode(opcode), params, data, size)
 
     def _deliver(self) -> None:
         while self.backlog:
@@ -163,27 +168,20 @@ class AdminQueue:
             raw = self._fetch(ring)
             if raw is None:
                 return
-            self._put(ring, Descriptor.from_bytes(raw), raw[16:], self.backlog.popleft())
+            self._put(ring, AqDesc.from_bytes(raw), self.backlog.popleft())
 
-    def _put(self, ring: "Ring", posted: Descriptor, params: bytes, event: Event) -> None:
-        room = posted.datalen if posted.BUF else 0
+    def _put(self, ring: "Ring", posted: AqDesc, event: Event) -> None:
+        room = posted.DATALEN if AqFlags(posted.FLAGS).BUF else 0
         data = event.data[:room]
         code = AqRc.E2BIG if len(event.data) > room else AqRc.OK
-        if data and not self.dma.dma_write(_address(params), data):
+        if data and not self.dma.dma_write(_address(posted), data):
             self._break(ring)
             return
-        descriptor = Descriptor.of(
-            DD=1,
-            CMP=1,
-            ERR=code is not AqRc.OK,
-            LB=len(data) > LARGE_BUFFER,
-            BUF=bool(data),
-            opcode=event.opcode,
-            datalen=len(data),
-            retval=code,
-        )
+        flags = AqFlags.of(DD=1, CMP=1, ERR=code is not AqRc.OK, LB=len(data) > AQ_LG_BUF, BUF=bool(data))
         first = event.params.to_bytes()[:8] if event.params is not None else bytes(8)
-        if not self.dma.dma_write(ring.at(ring.head), descriptor.to_bytes()[:16] + first + params[8:]):
+        head = AqDesc.of(FLAGS=flags.raw, OPCODE=event.opcode, DATALEN=len(data), RETVAL=code)
+        answer = head.to_bytes()[:16] + first + posted.to_bytes()[24:]
+        if not self.dma.dma_write(ring.at(ring.head), answer):
             self._break(ring)
             return
         ring.advance()
@@ -206,12 +204,12 @@ class Ring:
     @classmethod
     def of(cls, engine: Engine, which: str) -> "Ring":
         """Read the registers."""
-        kind = _KINDS[which]
-        length = kind.LEN(engine.get(f"PF_FW_{which}LEN"))
+        length = QueueLength(engine.get(f"PF_FW_{which}LEN"))
         base = engine.get(f"PF_FW_{which}BAH") << 32 | engine.get(f"PF_FW_{which}BAL") & ~0x3F
-        head = kind.head(engine.get(f"PF_FW_{which}H"))
-        tail = kind.tail(engine.get(f"PF_FW_{which}T"))
-        return cls(engine, which, base, kind.length(length), head, tail, kind.enabled(length))
+        head = QueueHead(engine.get(f"PF_FW_{which}H")).HEAD
+        tail = QueueTail(engine.get(f"PF_FW_{which}T")).TAIL
+        running = bool(length.ENABLE) and not length.CRIT
+        return cls(engine, which, base, length.LEN, head, tail, running)
 
     @property
     def valid(self) -> bool:
@@ -220,7 +218,7 @@ class Ring:
 
     def at(self, index: int) -> int:
         """The bus address of a descriptor."""
-        return self.base + index * (Descriptor.width // 8) & (1 << 64) - 1
+        return self.base + index * (AQ_DESC_BYTES) & (1 << 64) - 1
 
     def advance(self) -> None:
         """The head moves on by one."""
@@ -228,9 +226,10 @@ class Ring:
 
     def fail(self) -> None:
         """Critical error: the ring stops until the driver sets it up again."""
-        _KINDS[self.which].fail(self.engine)
+        name = f"PF_FW_{self.which}LEN"
+        self.engine.set(name, QueueLength(self.engine.get(name)).replace(CRIT=1).raw)
 
 
-def _address(params: bytes) -> int:
-    """A buffer's bus address: the high double word comes first."""
-    return int.from_bytes(params[8:12], "little") << 32 | int.from_bytes(params[12:16], "little")
+def _address(descriptor: AqDesc) -> int:
+    """A buffer's bus address."""
+    return descriptor.ADDR_HIGH << 32 | descriptor.ADDR_LOW

@@ -4,44 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
+from siov.spec.e810.adminq import AqOpcode, AqRc
 from siov.spec.word import Word
 
 if TYPE_CHECKING:
     from siov.hw.e810.firmware.firmware import Firmware
 
 W = TypeVar("W", bound=Word)
-
-# A buffer is 4 KiB at most; one of more than 512 bytes is marked as large.
-BUFFER_MAX = 4096
-LARGE_BUFFER = 512
-
-
-class AqRc(IntEnum):
-    """Return codes of the admin queue (ice_adminq_cmd.h, `ice_aq_err`)."""
-
-    OK = 0
-    EPERM = 1
-    ENOENT = 2
-    ESRCH = 3  # bad opcode
-    EIO = 5
-    ENXIO = 6
-    E2BIG = 7
-    EAGAIN = 8
-    ENOMEM = 9
-    EACCES = 10
-    EBUSY = 12
-    EEXIST = 13
-    EINVAL = 14
-    ENOSPC = 16
-    ENOSYS = 17
-    ERANGE = 18
-    EFLUSHED = 19
-    BAD_ADDR = 20
-    EMODE = 21
-
 
 class AqError(Exception):
     """A command fails: its code, and a reply to give nevertheless."""
@@ -107,14 +79,14 @@ class Entry:
     buffer: Buffer
 
 
-TABLE: dict[int, Entry] = {}
+TABLE: dict[AqOpcode, Entry] = {}
 
 
-def command(opcode: int, buffer: Buffer = Buffer.NONE) -> Callable[[Handler], Handler]:
+def command(opcode: AqOpcode, buffer: Buffer = Buffer.NONE) -> Callable[[Handler], Handler]:
     """Have a function answer an opcode."""
 
     def add(handler: Handler) -> Handler:
-        assert opcode not in TABLE, f"{opcode:#06x} has two handlers"
+        assert opcode not in TABLE, f"{opcode.name} has two handlers"
         TABLE[opcode] = Entry(handler, buffer)
         return handler
 

@@ -2,7 +2,8 @@
 
 from typing import TypeVar
 
-from siov.hw.e810.firmware.command import AqError, AqRc
+from siov.hw.e810.firmware.command import AqError
+from siov.spec.e810.adminq import AqRc
 from siov.spec.word import RegisterBlock, Word
 
 W = TypeVar("W", bound=Word)

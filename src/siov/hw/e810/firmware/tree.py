@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import IntEnum
 
-from siov.hw.e810.firmware.command import AqError, AqRc
+from siov.hw.e810.firmware.command import AqError
+from siov.spec.e810.adminq import AqRc
+from siov.spec.e810.aq_queues import SCHED_LEVELS, AqSchedProperties, SchedElementType
 
-LAYERS = 9
+LAYERS = SCHED_LEVELS
 ENTRY_LAYER = 2  # where software may add nodes below
 QGROUP_LAYER = LAYERS - 2
 LEAF_LAYER = LAYERS - 1
@@ -18,30 +19,14 @@ NODES = (1, 8, 64, 256, 512, 1536, 2048, 4096, 2048)
 FIRST_TEID = 0x100
 
 
-class ElementType(IntEnum):
-    """What a node is."""
-
-    UNDEFINED = 0
-    ROOT_PORT = 1
-    TC = 2
-    SE_GENERIC = 3
-    ENTRY_POINT = 4
-    LEAF = 5
-    SE_PADDED = 6
-
-
 @dataclass(slots=True)
 class Node:
-    """A node: its number (TEID), its parent's, and the 12 bytes of its settings behind type and sections."""
+    """A node: its number (TEID), its parent's, and its properties as the driver set them."""
 
     teid: int
     parent: int
     layer: int
-    kind: ElementType
-    settings: bytes = bytes(12)
-    sections: int = 0
-    generic: int = 0
-    suspended: bool = False
+    properties: AqSchedProperties
     children: list[int] = field(default_factory=list)
 
 
@@ -71,12 +56,12 @@ class Tree:
             raise AqError(AqRc.ENOENT)
         return node
 
-    def add(self, parent: int, kind: ElementType) -> Node:
+    def add(self, parent: int, kind: SchedElementType) -> Node:
         """A new generic node below another: EINVAL where software may not, ENOSPC without room."""
         above = self[parent]
         if not ENTRY_LAYER - 1 < above.layer + 1 <= QGROUP_LAYER:
             raise AqError(AqRc.EINVAL)
-        if kind not in (ElementType.SE_GENERIC, ElementType.ENTRY_POINT):
+        if kind not in (SchedElementType.SE_GENERIC, SchedElementType.ENTRY_POINT):
             raise AqError(AqRc.EINVAL)
         return self._put(above, kind)
 
@@ -85,7 +70,7 @@ class Tree:
         above = self[parent]
         if above.layer != QGROUP_LAYER:
             raise AqError(AqRc.EINVAL)
-        return self._put(above, ElementType.LEAF)
+        return self._put(above, SchedElementType.LEAF)
 
     def room(self, parent: int, count: int) -> bool:
         """Whether so many children more fit below a node."""
@@ -128,15 +113,15 @@ class Tree:
         """How many nodes a layer has."""
         return sum(node.layer == layer for node in self.nodes.values())
 
-    def _put(self, above: Node, kind: ElementType) -> Node:
+    def _put(self, above: Node, kind: SchedElementType) -> Node:
         if len(above.children) >= SIBLINGS or self.count(above.layer + 1) >= NODES[above.layer + 1]:
             raise AqError(AqRc.ENOSPC)
         return self._new(above.teid, above.layer + 1, kind)
 
-    def _new(self, parent: int, layer: int, kind: ElementType) -> Node:
+    def _new(self, parent: int, layer: int, kind: SchedElementType) -> Node:
         while self.next_teid in self.nodes:
             self.next_teid = self.next_teid + 1 & 0xFFFF_FFFF or FIRST_TEID
-        node = Node(self.next_teid, parent, layer, kind)
+        node = Node(self.next_teid, parent, layer, AqSchedProperties.of(ELEM_TYPE=kind))
         self.next_teid = self.next_teid + 1 & 0xFFFF_FFFF or FIRST_TEID
         self.nodes[node.teid] = node
         if parent in self.nodes:
@@ -144,11 +129,11 @@ class Tree:
         return node
 
 
-def _kind(layer: int) -> ElementType:
+def _kind(layer: int) -> SchedElementType:
     fixed = {
-        0: ElementType.ROOT_PORT,
-        1: ElementType.TC,
-        ENTRY_LAYER: ElementType.ENTRY_POINT,
-        LEAF_LAYER: ElementType.LEAF,
+        0: SchedElementType.ROOT_PORT,
+        1: SchedElementType.TC,
+        ENTRY_LAYER: SchedElementType.ENTRY_POINT,
+        LEAF_LAYER: SchedElementType.LEAF,
     }
-    return fixed.get(layer, ElementType.SE_GENERIC)
+    return fixed.get(layer, SchedElementType.SE_GENERIC)
