@@ -265,15 +265,15 @@ class Port:
         """
     @staticmethod
     def tap(fd: int, name: str, *, speed: int = 100_000) -> Port:
-        """A TAP of the host that `siov.hw.tap.open_tap` opened; the descriptor is the port's from now on."""
+        """A TAP of the host that `siov.hw.tap.open_tap` opened; the port duplicates the descriptor."""
     @staticmethod
     def stream(
-        path: str | PathLike[str], *, listen: bool = False, frames: int = 1024, speed: int = 100_000
+        path: str | PathLike[str], *, listen: bool = False, size: int = 262_144, speed: int = 100_000
     ) -> Port:
         """QEMU's `-netdev stream` over a UNIX socket, as the side that listens or the one that connects.
 
-        A listening side takes the next peer when one is gone. A connecting one tries again when asked for
-        frames, at most once a second.
+        At most `size` bytes wait for a peer that reads slowly. A listening side takes the next peer when one
+        is gone; a connecting one tries again each second.
         """
     @staticmethod
     def dgram(

@@ -1,5 +1,5 @@
 //! Capture files: what is written is read again, and what can't be read says where and why.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod common;
 
