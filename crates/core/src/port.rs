@@ -193,11 +193,11 @@ impl PyPort {
         }))
     }
 
-    #[pyo3(signature = (max = 64))]
-    fn receive<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    #[pyo3(signature = (limit = 64))]
+    fn receive<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<Bound<'py, PyBytes>>> {
         self.own()?;
         let mut frames: Vec<Vec<u8>> = vec![];
-        py.detach(|| self.port.lock().receive(max, &mut |frame| frames.push(frame.to_vec())));
+        py.detach(|| self.port.lock().receive(limit, &mut |frame| frames.push(frame.to_vec())));
         Ok(frames.iter().map(|frame| PyBytes::new(py, frame)).collect())
     }
 
