@@ -230,7 +230,7 @@ class Port:
     """What a port of a NIC can be plugged into; one NIC at a time.
 
     Frames are Ethernet frames without their FCS, 14 to 65,550 bytes long. Nothing ever waits: what can't be
-    taken at once is dropped and counted. `speed` is what is reported, in Mbit/s; nothing is slowed down to it.
+    taken at once is dropped and counted. `speed` is what is reported, in Mbit/s; nothing is slowed to it.
     `OSError` when the system refuses something.
     """
 
@@ -241,9 +241,7 @@ class Port:
     def loopback(frames: int = 1024, *, speed: int = 100_000) -> Port:
         """Gives back what it takes; holds at most so many frames."""
     @staticmethod
-    def cable(
-        *, frames: int = 1024, size: int = 2_097_152, speed: int = 100_000
-    ) -> tuple[Port, Port]:
+    def cable(*, frames: int = 1024, size: int = 2_097_152, speed: int = 100_000) -> tuple[Port, Port]:
         """Make two ends; each direction holds at most so many frames and bytes."""
     @staticmethod
     def pcap(
@@ -265,21 +263,19 @@ class Port:
         """
     @staticmethod
     def tap(fd: int, name: str, *, speed: int = 100_000) -> Port:
-        """A TAP of the host that `siov.hw.tap.open_tap` opened; the descriptor is the port's from now on."""
+        """A TAP that `siov.hw.tap.open_tap` opened; the port duplicates the descriptor."""
     @staticmethod
     def stream(
-        path: str | PathLike[str], *, listen: bool = False, frames: int = 1024, speed: int = 100_000
+        path: str | PathLike[str], *, listen: bool = False, size: int = 262_144, speed: int = 100_000
     ) -> Port:
-        """QEMU's `-netdev stream` over a UNIX socket, as the side that listens or the one that connects.
+        """QEMU's `-netdev stream` over a UNIX socket, as the side that listens or connects.
 
-        A listening side takes the next peer when one is gone. A connecting one tries again when asked for
-        frames, at most once a second.
+        At most `size` bytes wait for a peer that reads slowly. A listening side takes the next peer when one
+        is gone; a connecting one tries again each second.
         """
     @staticmethod
-    def dgram(
-        path: str | PathLike[str], peer: str | PathLike[str], *, speed: int = 100_000
-    ) -> Port:
-        """QEMU's `-netdev dgram` over UNIX sockets: receives at `path`, sends to `peer`, a datagram a frame."""
+    def dgram(path: str | PathLike[str], peer: str | PathLike[str], *, speed: int = 100_000) -> Port:
+        """QEMU's `-netdev dgram`: a UNIX socket at `path` that sends to `peer`, a datagram a frame."""
     @staticmethod
     def bridge(
         ports: int,
@@ -308,8 +304,8 @@ class Port:
         """Mbit/s, as reported."""
     def send(self, frame: bytes) -> bool:
         """Send a frame as a NIC would; False if it was dropped. `RuntimeError` while a NIC has the port."""
-    def receive(self, max: int = 64) -> list[bytes]:
-        """At most `max` frames, at once, as a NIC would take them; `RuntimeError` while a NIC has the port."""
+    def receive(self, limit: int = 64) -> list[bytes]:
+        """At most `limit` frames that are there, in order; `RuntimeError` while a NIC has the port."""
     def set_reflective_relay(self, on: bool) -> None:
         """Of a bridge's port; `ValueError` for another kind."""
     def take_event(self) -> str | None:

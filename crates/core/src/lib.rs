@@ -4,6 +4,7 @@ mod bench;
 mod endpoint;
 mod iommu;
 mod mmu;
+mod port;
 mod regfile;
 
 use pyo3::prelude::*;
@@ -19,6 +20,8 @@ mod _core {
     use super::iommu::{PyHostMemory, PyRemappingUnit, bench_translate};
     #[pymodule_export]
     use super::mmu::PyCpuCore;
+    #[pymodule_export]
+    use super::port::{PyClock, PyPort};
     #[pymodule_export]
     use super::regfile::PyRegFile;
 }

@@ -59,6 +59,11 @@ pub trait Backend: Send {
         None
     }
 
+    /// Turns a bridge's reflective relay on or off at its port; `false` from what is no bridge.
+    fn set_reflective_relay(&mut self, _on: bool) -> bool {
+        false
+    }
+
     /// What it is plugged into and how that fares, in one line.
     fn inspect(&self) -> String;
 }

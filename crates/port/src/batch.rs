@@ -18,14 +18,31 @@ impl Batch {
         self.len() == 0
     }
 
+    /// The bytes of all that wait.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.start()..).unwrap_or_default()
+    }
+
+    /// The length of the first one.
+    pub(crate) fn front(&self) -> Option<usize> {
+        let end = self.ends.get(self.taken)?;
+        end.checked_sub(self.start())
+    }
+
     pub(crate) fn push(&mut self, frame: &[u8]) {
+        self.push_parts(frame, &[]);
+    }
+
+    /// Puts two parts behind the rest as one frame.
+    pub(crate) fn push_parts(&mut self, first: &[u8], second: &[u8]) {
         if self.is_empty() {
             self.clear();
         }
         if self.taken > 64 && self.taken > self.len() {
             self.compact();
         }
-        self.bytes.extend_from_slice(frame);
+        self.bytes.extend_from_slice(first);
+        self.bytes.extend_from_slice(second);
         self.ends.push(self.bytes.len());
     }
 

@@ -104,6 +104,11 @@ impl Counters {
         self.received_bytes = self.received_bytes.wrapping_add(bytes as u64);
     }
 
+    pub(crate) fn add_received(&mut self, other: &Counters) {
+        self.received = self.received.wrapping_add(other.received);
+        self.received_bytes = self.received_bytes.wrapping_add(other.received_bytes);
+    }
+
     pub(crate) fn drop(&mut self, reason: Reason) {
         self.drop_many(reason, 1);
     }

@@ -9,17 +9,24 @@
 
 mod backend;
 mod batch;
+mod bridge;
 mod cable;
 pub mod capture;
 mod clock;
 mod counters;
 mod plain;
+mod poll;
 mod port;
+mod socket;
+mod tap;
 mod wake;
 
 pub use backend::{Backend, FRAME_MAX, FRAME_MIN};
+pub use bridge::{Bridge, BridgeConfig, BridgePort};
 pub use cable::{Bounds, Cable};
 pub use clock::Clock;
 pub use counters::{Counters, Reason};
 pub use plain::{Loopback, Sink};
 pub use port::{InUse, Port};
+pub use socket::{Dgram, Stream};
+pub use tap::Tap;

@@ -1,5 +1,5 @@
 //! A cable: bounded both ways, seen by whoever sleeps, cut when an end is gone.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod common;
 

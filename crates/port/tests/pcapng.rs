@@ -1,5 +1,5 @@
 //! Capture files: what is written is read again, and what can't be read says where and why.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod common;
 
@@ -60,7 +60,8 @@ impl Made {
     }
     fn block(&mut self, kind: u32, body: &[u8]) {
         let length = self.u32(body.len() as u32 + 12);
-        self.0 = [&self.0, &self.u32(kind), &length, body, &length].map(|part| &part[..]).concat();
+        let parts: [&[u8]; 4] = [&self.u32(kind), &length, body, &length];
+        parts.iter().for_each(|part| self.0.extend_from_slice(part));
     }
     fn interface(&mut self, link: u16, options: &[(u16, Vec<u8>)]) {
         let mut body = [self.u16(link), self.u16(0), self.u32(0)].concat();

@@ -1,5 +1,5 @@
 //! What the tests of all backends need.
-#![allow(dead_code, clippy::unwrap_used)] // each test binary uses some of it
+#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)] // each test binary uses some of it
 
 use std::time::Duration;
 
