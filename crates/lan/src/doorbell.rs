@@ -43,6 +43,13 @@ impl Doorbells {
         }
     }
 
+    /// A Tx queue begins anew: what was rung before is forgotten.
+    pub fn forget_tx(&self, queue: usize) {
+        if let Some(place) = self.tx.get(queue) {
+            place.store(0, Ordering::Release);
+        }
+    }
+
     /// The tail of a Tx queue as it was written last.
     pub fn tx_tail(&self, queue: usize) -> u32 {
         self.tx.get(queue).map_or(0, |tail| tail.load(Ordering::Acquire))

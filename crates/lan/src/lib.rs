@@ -6,23 +6,26 @@
 
 mod causes;
 mod datapath;
-mod device;
+//mod device;
 mod doorbell;
 mod engine;
 pub mod interrupt;
 pub mod mailbox;
 mod malicious;
 mod ports;
+mod receive;
 mod ring;
 mod rx;
+mod shared;
 mod stats;
 mod tables;
+mod transmit;
 mod tx;
 mod vsi;
 mod worker;
 
 pub use datapath::DataPath;
-pub use device::{Event, Nic, NicConfig, NicError, ResetKind};
+//pub use device::{Event, Nic, NicConfig, NicError, ResetKind};
 pub use malicious::{Malice, Side};
 pub use siov_port::Clock;
 pub use stats::{PortCounters, VsiCounters};

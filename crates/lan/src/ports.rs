@@ -7,7 +7,7 @@ use siov_port::{Backend, Port};
 use crate::stats::PORTS;
 
 /// What is plugged in.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Ports {
     slots: RwLock<[Option<Arc<Port>>; PORTS]>,
 }

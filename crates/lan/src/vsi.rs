@@ -156,7 +156,7 @@ impl View<'_> {
 
     /// The queues of the first traffic class, which is the only one.
     fn queues(&self) -> QueueMap {
-        let mapping = |n| props::Q_MAPPING(self.u16(props::Q_MAPPING::AT + 2 * n)).Q();
+        let mapping = |n: u32| props::Q_MAPPING(self.u16(props::Q_MAPPING::AT + 2 * n)).Q();
         let class = props::TC_MAPPING(self.u16(props::TC_MAPPING::AT));
         let in_class = 1u16 << class.Q_NUM().min(15);
         let flags = props::MAPPING_FLAGS(self.u16(props::MAPPING_FLAGS::AT));
