@@ -106,7 +106,11 @@ fn extensions(frame: &[u8], layer: &mut Layer) {
                 layer.fragment = if offset == 0 { Fragment::First } else { Fragment::Later };
             }
             IPPROTO_AH => layer.ah = at as u16,
-            IPPROTO_DSTOPTS | IPPROTO_ROUTING => layer.ipv6exadd = true,
+            IPPROTO_DSTOPTS => layer.ipv6exadd = true,
+            IPPROTO_ROUTING => {
+                layer.ipv6exadd = true;
+                layer.rerouted |= u8_at(frame, at + 3) != Some(0);
+            }
             _ => {}
         }
         layer.protocol = next;

@@ -128,6 +128,8 @@ pub struct Layer {
     pub protocol: u8,
     /// An IPv6 destination options or routing header is present (`IPV6EXADD`).
     pub ipv6exadd: bool,
+    /// An IPv6 routing header has segments left: the address in the pseudo header is another one.
+    pub rerouted: bool,
     /// Offset of an IPv6 authentication header; 0 if none.
     pub ah: u16,
     /// The kind of transport header.

@@ -6,6 +6,7 @@
 //! frame or trusts a byte: a length that lies ends the parsing, never the program.
 
 mod bytes;
+mod crc;
 pub mod field;
 mod ip;
 mod layer;
@@ -14,11 +15,14 @@ mod parse;
 pub mod ptype;
 pub mod rss;
 mod segment;
+mod sum;
 mod tag;
 mod verify;
 
 pub use layer::{Fragment, L3, L4, Layer, Tags, Tunnel};
-pub use offload::{Eipt, Iipt, L4t, L4tunt, Offload, Outer, Tso, Violation, offload};
+pub use offload::{
+    Eipt, Iipt, L4t, L4tunt, MSS_MAX, MSS_MIN, Offload, Outer, Tso, Violation, offload,
+};
 pub use parse::{Parsed, TunnelPorts, parse, parse_with};
 pub use segment::{Scratch, segment};
 pub use tag::{Tag, insert_tag, is_tpid, strip_tag};

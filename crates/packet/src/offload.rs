@@ -1,7 +1,15 @@
 //! What a transmit descriptor asks for a frame that leaves in one piece.
 
-use crate::tag::Tag;
-use thiserror::Error;
+mod layout;
+mod violation;
+
+pub use violation::{MSS_MAX, MSS_MIN, Violation};
+
+use crate::bytes::put;
+use crate::crc;
+use crate::sum::Sum;
+use crate::tag::{Tag, insert_tag};
+pub(crate) use layout::Layout;
 
 /// The (inner) IP header, as a data descriptor's IIPT tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +23,19 @@ pub enum Iipt {
     Ipv4,
     /// 3: IPv4 whose header checksum is computed.
     Ipv4Csum,
+}
+
+impl Iipt {
+    /// The value of the descriptor's 2 bits; higher bits don't count.
+    #[must_use]
+    pub fn from_bits(bits: u8) -> Self {
+        match bits & 3 {
+            0 => Self::None,
+            1 => Self::Ipv6,
+            2 => Self::Ipv4,
+            _ => Self::Ipv4Csum,
+        }
+    }
 }
 
 /// The (inner) L4 header, as a data descriptor's L4T tells it.
@@ -31,6 +52,19 @@ pub enum L4t {
     Udp,
 }
 
+impl L4t {
+    /// The value of the descriptor's 2 bits; higher bits don't count.
+    #[must_use]
+    pub fn from_bits(bits: u8) -> Self {
+        match bits & 3 {
+            0 => Self::None,
+            1 => Self::Tcp,
+            2 => Self::Sctp,
+            _ => Self::Udp,
+        }
+    }
+}
+
 /// The outer IP header, as a context descriptor's EIPT tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Eipt {
@@ -45,6 +79,19 @@ pub enum Eipt {
     Ipv4Csum,
 }
 
+impl Eipt {
+    /// The value of the descriptor's 2 bits; higher bits don't count.
+    #[must_use]
+    pub fn from_bits(bits: u8) -> Self {
+        match bits & 3 {
+            0 => Self::None,
+            1 => Self::Ipv6,
+            2 => Self::Ipv4,
+            _ => Self::Ipv4Csum,
+        }
+    }
+}
+
 /// The kind of tunnel of a context descriptor (L4TUNT).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum L4tunt {
@@ -55,6 +102,18 @@ pub enum L4tunt {
     Udp,
     /// 2: GRE.
     Gre,
+}
+
+impl L4tunt {
+    /// The value of the descriptor's 2 bits; higher bits don't count.
+    #[must_use]
+    pub fn from_bits(bits: u8) -> Self {
+        match bits & 3 {
+            1 => Self::Udp,
+            2 => Self::Gre,
+            _ => Self::None,
+        }
+    }
 }
 
 /// The tunneling parameters of a context descriptor.
@@ -106,64 +165,70 @@ pub struct Offload {
     pub l2tag2: Option<Tag>,
 }
 
-/// A rule that a descriptor broke; hardware counts it as a malicious driver event and drops the packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Violation {
-    /// A header length is shorter than the header can be.
-    #[error("a header of the descriptor is shorter than that header can be")]
-    HeaderShort,
-    /// The headers are longer than the frame.
-    #[error("the headers of the descriptor end at byte {end} of a frame of {len}")]
-    HeaderOutside {
-        /// Where the headers end, in bytes.
-        end: u32,
-        /// The frame's bytes.
-        len: u32,
-    },
-    /// The IP version is not the one that IIPT or EIPT tells.
-    #[error("the IP header is not of the version that the descriptor tells")]
-    IpVersion,
-    /// The IP header's own length is not the descriptor's.
-    #[error("the IP header has {found} bytes and the descriptor tells {told}")]
-    IpLength {
-        /// Bytes as the header tells.
-        found: u16,
-        /// Bytes as the descriptor tells.
-        told: u16,
-    },
-    /// The IP header carries another protocol than L4T or L4TUNT tells.
-    #[error("the IP header carries protocol {found}, not what the descriptor tells")]
-    Protocol {
-        /// The protocol in the header.
-        found: u8,
-    },
-    /// L4 work without an IP header, or a tunnel without an outer IP header.
-    #[error("the descriptor asks for the checksum of a header that it does not tell")]
-    NoHeader,
-    /// The segment size is 0 or beyond the largest.
-    #[error("a segment size of {mss} bytes is not in 1..=9668")]
-    Mss {
-        /// The segment size in bytes.
-        mss: u16,
-    },
-    /// The payload's length is not what TSO_LEN tells.
-    #[error("TSO_LEN is {told} and the payload has {found} bytes")]
-    TsoLen {
-        /// Bytes in the frame behind its headers.
-        found: u32,
-        /// Bytes as the descriptor tells.
-        told: u32,
-    },
-    /// Segmentation of something else than TCP or UDP over IP.
-    #[error("segmentation of a packet that is neither TCP nor UDP over IP")]
-    TsoProtocol,
-}
-
-/// Does the checksums and inserts the tags; the frame is unchanged when a rule is broken.
+/// Does the checksums of one frame and inserts its tags; `tso` does not count here. The frame is
+/// unchanged when a rule is broken.
+///
+/// A TCP or UDP checksum field holds the sum of the pseudo header beforehand.
 ///
 /// # Errors
 /// The first rule that the descriptors break.
 pub fn offload(frame: &mut Vec<u8>, ask: &Offload) -> Result<(), Violation> {
-    let _ = (frame, ask);
+    let layout = Layout::new(frame, ask)?;
+    // The outer checksum covers the inner ones, so those come first.
+    if ask.iipt == Iipt::Ipv4Csum {
+        ipv4_checksum(frame, layout.l3, layout.l4);
+    }
+    match ask.l4t {
+        L4t::None => {}
+        L4t::Tcp => l4_checksum(frame, layout.l4, layout.l3_end, TCP_CHECKSUM, 0),
+        L4t::Udp => l4_checksum(frame, layout.l4, layout.l3_end, UDP_CHECKSUM, 0),
+        L4t::Sctp => {
+            let packet = frame.get(layout.l4..layout.l3_end).unwrap_or_default();
+            if let Some(sum) = crc::sctp(packet) {
+                put(frame, layout.l4 + 8, sum);
+            }
+        }
+    }
+    if let Some(outer) = ask.tunnel {
+        if outer.eipt == Eipt::Ipv4Csum {
+            ipv4_checksum(frame, layout.outer_l3, layout.outer_l4);
+        }
+        if outer.l4t_cs {
+            l4_checksum(frame, layout.outer_l4, layout.outer_end, UDP_CHECKSUM, 0);
+        }
+    }
+    insert_tags(frame, ask);
     Ok(())
+}
+
+/// Where the checksum stands in a TCP header.
+pub(crate) const TCP_CHECKSUM: usize = 16;
+/// Where the checksum stands in a UDP header.
+pub(crate) const UDP_CHECKSUM: usize = 6;
+
+/// Both tags go next to the addresses, `l2tag2` outermost.
+pub(crate) fn insert_tags(frame: &mut Vec<u8>, ask: &Offload) {
+    for tag in [ask.l2tag1, ask.l2tag2].into_iter().flatten() {
+        insert_tag(frame, 0, tag);
+    }
+}
+
+/// Computes the checksum of the IPv4 header in `at..end`, whatever its field holds.
+#[inline]
+pub(crate) fn ipv4_checksum(frame: &mut [u8], at: usize, end: usize) {
+    put(frame, at + 10, [0; 2]);
+    let sum = Sum::default().add(frame.get(at..end).unwrap_or_default());
+    put(frame, at + 10, sum.checksum().to_be_bytes());
+}
+
+/// Computes the checksum of `at..end`, whose field, `field` bytes behind `at`, holds the sum of the
+/// pseudo header without `length`. A result of 0 is sent as 0xFFFF in UDP, where 0 means "none".
+#[inline]
+pub(crate) fn l4_checksum(frame: &mut [u8], at: usize, end: usize, field: usize, length: u32) {
+    let sum = Sum::default().number(length).add(frame.get(at..end).unwrap_or_default());
+    let sum = match sum.checksum() {
+        0 if field == UDP_CHECKSUM => 0xFFFF,
+        sum => sum,
+    };
+    put(frame, at + field, sum.to_be_bytes());
 }

@@ -1,160 +1,179 @@
 //! Receive side scaling: the hash of a frame's flow.
 
-use crate::field::{Field, Level};
+mod config;
+mod toeplitz;
+
+pub use config::{Config, FieldSet, Function, Group, Input};
+pub use toeplitz::{KEY_LEN, Toeplitz};
+
+use crate::field::{Field, extract_from};
+use crate::layer::{L3, L4, Layer, Tunnel};
 use crate::parse::Parsed;
 
-/// Bytes of a hash key.
-pub const KEY_LEN: usize = 52;
+/// The most bytes that a hash covers: a window of 32 key bits stands before each of their bits.
+const INPUT_LEN: usize = 48;
 
-/// The hash functions, numbered as virtchnl's `CONFIG_RSS_HFUNC` numbers them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Function {
-    /// Toeplitz.
-    #[default]
-    ToeplitzAsymmetric = 0,
-    /// "R", which no driver asks for; computed as Toeplitz.
-    RAsymmetric = 1,
-    /// Toeplitz of what is the same in both directions.
-    ToeplitzSymmetric = 2,
-    /// Exclusive or of the same.
-    XorSymmetric = 3,
-}
-
-/// A Toeplitz key with its table.
-#[derive(Clone, Debug)]
-pub struct Toeplitz {
-    key: [u8; KEY_LEN],
-}
-
-impl Toeplitz {
-    /// The hash with `key`.
-    #[must_use]
-    pub fn new(key: &[u8; KEY_LEN]) -> Self {
-        Self { key: *key }
-    }
-
-    /// The key.
-    #[must_use]
-    pub fn key(&self) -> &[u8; KEY_LEN] {
-        &self.key
-    }
-
-    /// The hash of up to 48 bytes; the rest does not count.
-    #[must_use]
-    pub fn hash(&self, input: &[u8]) -> u32 {
-        let _ = input;
-        0
-    }
-}
-
-/// The groups of packets that hash over fields of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Group {
-    /// Not IP.
-    L2,
-    /// An IPv4 fragment.
-    Ipv4Frag,
-    /// IPv4 with another payload.
-    Ipv4Other,
-    /// UDP over IPv4.
-    Ipv4Udp,
-    /// TCP over IPv4.
-    Ipv4Tcp,
-    /// SCTP over IPv4.
-    Ipv4Sctp,
-    /// An IPv6 fragment.
-    Ipv6Frag,
-    /// IPv6 with another payload.
-    Ipv6Other,
-    /// UDP over IPv6.
-    Ipv6Udp,
-    /// TCP over IPv6.
-    Ipv6Tcp,
-    /// SCTP over IPv6.
-    Ipv6Sctp,
-}
-
-/// A set of fields, hashed in the order of [`Field`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct FieldSet(u64);
-
-impl FieldSet {
-    /// The empty set: the group has no hash.
-    pub const EMPTY: Self = Self(0);
-
-    /// The set of `fields`.
-    #[must_use]
-    pub const fn of(fields: &[Field]) -> Self {
-        let mut bits = 0;
-        let mut rest = fields;
-        while let [first, others @ ..] = rest {
-            bits |= 1 << *first as u8;
-            rest = others;
-        }
-        Self(bits)
-    }
-
-    /// Whether no field is in it.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The fields of both.
-    #[must_use]
-    pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-/// Which packets hash over which fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// The hash function.
-    pub function: Function,
-    /// Which headers of a tunnel count.
-    pub level: Level,
-    groups: [FieldSet; 11],
-}
-
-impl Default for Config {
-    /// What ice starts with: addresses for every IP packet, with ports for TCP, UDP and SCTP.
-    fn default() -> Self {
-        Self {
-            function: Function::default(),
-            level: Level::default(),
-            groups: [FieldSet::EMPTY; 11],
-        }
-    }
-}
-
-impl Config {
-    /// The set of a hash-enable bitmap (`VFQF_HENA`, packet classifier types).
-    #[must_use]
-    pub fn from_hena(hena: u64) -> Self {
-        let _ = hena;
-        Self::default()
-    }
-
-    /// The fields of a group.
-    #[must_use]
-    pub fn fields(&self, group: Group) -> FieldSet {
-        self.groups.get(group as usize).copied().unwrap_or_default()
-    }
-
-    /// Sets the fields of a group; the empty set means no hash.
-    pub fn set_fields(&mut self, group: Group, fields: FieldSet) {
-        if let Some(place) = self.groups.get_mut(group as usize) {
-            *place = fields;
-        }
-    }
-}
+const V4: FieldSet = FieldSet::of(&[Field::Ipv4Src, Field::Ipv4Dst]);
+const V6: FieldSet = FieldSet::of(&[Field::Ipv6Src, Field::Ipv6Dst]);
 
 /// The hash of a frame; `None` when its group has no fields or the frame lacks one of them.
 #[must_use]
+#[inline]
 pub fn hash(frame: &[u8], parsed: &Parsed, config: &Config, key: &Toeplitz) -> Option<u32> {
-    let _ = (frame, parsed, config, key);
-    None
+    let (layer, input) = select(parsed, config)?;
+    let symmetric = input.symmetric || config.function == Function::ToeplitzSymmetric;
+    let mut bytes = Bytes { bytes: [0; INPUT_LEN], len: 0 };
+    if config.function == Function::XorSymmetric {
+        return xor(frame, layer, input.fields);
+    }
+    if addresses_and_ports(frame, layer, input.fields, symmetric, &mut bytes).is_none() {
+        bytes.len = 0;
+        any_fields(frame, layer, input.fields, symmetric, &mut bytes)?;
+    }
+    Some(key.hash(bytes.bytes.get(..bytes.len)?))
+}
+
+/// The headers of a tunnelled frame that count are the inner ones, if their group has fields.
+#[inline]
+fn select<'a>(parsed: &'a Parsed, config: &Config) -> Option<(&'a Layer, Input)> {
+    if parsed.tunnel != Tunnel::None {
+        let input = config.inner(Group::of(&parsed.inner));
+        if !input.fields.is_empty() {
+            return Some((&parsed.inner, input));
+        }
+    }
+    let input = config.outer(Group::of(&parsed.outer));
+    (!input.fields.is_empty()).then_some((&parsed.outer, input))
+}
+
+/// What is hashed, in the order of the fields.
+struct Bytes {
+    bytes: [u8; INPUT_LEN],
+    len: usize,
+}
+
+impl Bytes {
+    /// Appends what still has room.
+    #[inline]
+    fn push(&mut self, bytes: &[u8]) -> Option<()> {
+        let room = self.bytes.get_mut(self.len..)?;
+        let len = bytes.len().min(room.len());
+        room.get_mut(..len)?.copy_from_slice(bytes.get(..len)?);
+        self.len += len;
+        Some(())
+    }
+
+    /// Makes the last two fields of `len` bytes each the same in both directions.
+    #[inline]
+    fn mirror(&mut self, len: usize) -> Option<()> {
+        let pair = self.bytes.get_mut(..self.len)?.rchunks_exact_mut(2 * len).next()?;
+        let (one, other) = pair.split_at_mut(len);
+        for (one, other) in one.iter_mut().zip(other) {
+            *one ^= *other;
+            *other = *one;
+        }
+        Some(())
+    }
+}
+
+/// The usual sets: both addresses, and both ports or none, lie next to each other.
+#[inline]
+fn addresses_and_ports(
+    frame: &[u8],
+    layer: &Layer,
+    fields: FieldSet,
+    symmetric: bool,
+    out: &mut Bytes,
+) -> Option<()> {
+    let l3 = usize::from(layer.l3_offset);
+    let (addresses, at, len) = match layer.l3 {
+        L3::V4 => (V4, l3 + 12, 4),
+        L3::V6 => (V6, l3 + 8, 16),
+        L3::None => return None,
+    };
+    let ports = match layer.l4 {
+        _ if fields == addresses => false,
+        L4::None | L4::Icmp => return None,
+        _ if fields == addresses.union(ports_of(layer.l4)) => true,
+        _ => return None,
+    };
+    match len {
+        4 => out.push(frame.get(at..)?.first_chunk::<8>()?)?,
+        _ => out.push(frame.get(at..)?.first_chunk::<32>()?)?,
+    }
+    if symmetric {
+        out.mirror(len)?;
+    }
+    if ports {
+        out.push(frame.get(usize::from(layer.l4_offset)..)?.first_chunk::<4>()?)?;
+        if symmetric {
+            out.mirror(2)?;
+        }
+    }
+    Some(())
+}
+
+const fn ports_of(l4: L4) -> FieldSet {
+    match l4 {
+        L4::Tcp => FieldSet::of(&[Field::TcpSrcPort, Field::TcpDstPort]),
+        L4::Udp => FieldSet::of(&[Field::UdpSrcPort, Field::UdpDstPort]),
+        L4::Sctp => FieldSet::of(&[Field::SctpSrcPort, Field::SctpDstPort]),
+        L4::None | L4::Icmp => FieldSet::EMPTY,
+    }
+}
+
+fn any_fields(
+    frame: &[u8],
+    layer: &Layer,
+    fields: FieldSet,
+    symmetric: bool,
+    out: &mut Bytes,
+) -> Option<()> {
+    for field in fields.iter() {
+        let value = extract_from(frame, layer, field)?;
+        let other = mirror_of(field).filter(|other| symmetric && fields.contains(*other));
+        let other = other.and_then(|other| extract_from(frame, layer, other));
+        let mut masked = [0; 16];
+        for (index, (to, (byte, mask))) in
+            masked.iter_mut().zip(value.bytes.iter().zip(value.mask)).enumerate()
+        {
+            let mirrored = other.and_then(|other| other.bytes.get(index)).copied().unwrap_or(0);
+            *to = (byte & mask) ^ mirrored;
+        }
+        out.push(masked.get(..value.bytes.len())?)?;
+    }
+    Some(())
+}
+
+/// The field that changes places with this one in the other direction of a flow.
+fn mirror_of(field: Field) -> Option<Field> {
+    Some(match field {
+        Field::EthSrc => Field::EthDst,
+        Field::EthDst => Field::EthSrc,
+        Field::Ipv4Src => Field::Ipv4Dst,
+        Field::Ipv4Dst => Field::Ipv4Src,
+        Field::Ipv6Src => Field::Ipv6Dst,
+        Field::Ipv6Dst => Field::Ipv6Src,
+        Field::TcpSrcPort => Field::TcpDstPort,
+        Field::TcpDstPort => Field::TcpSrcPort,
+        Field::UdpSrcPort => Field::UdpDstPort,
+        Field::UdpDstPort => Field::UdpSrcPort,
+        Field::SctpSrcPort => Field::SctpDstPort,
+        Field::SctpDstPort => Field::SctpSrcPort,
+        _ => return None,
+    })
+}
+
+/// Every field, right-aligned in words of 32 bits, in one exclusive or: source and destination
+/// weigh the same.
+fn xor(frame: &[u8], layer: &Layer, fields: FieldSet) -> Option<u32> {
+    let mut hash = 0;
+    for field in fields.iter() {
+        let value = extract_from(frame, layer, field)?;
+        let bytes = value.bytes.iter().zip(value.mask).map(|(byte, mask)| byte & mask);
+        for (byte, place) in bytes.rev().zip([0, 8, 16, 24].into_iter().cycle()) {
+            hash ^= u32::from(byte) << place;
+        }
+    }
+    Some(hash)
 }
