@@ -169,13 +169,13 @@ impl Switch {
         }
         out.vlan_pruned.add_common(&out.vsis, &self.rx_vlan_prune);
         match self.members(port, header).map(|rule| rule.action) {
-            Some(Action::Vsi(vsi)) => {
+            Some(Action::Vsi(vsi) | Action::Queue(QueueTarget { vsi, .. })) => {
                 out.vlan_pruned.remove(vsi);
             }
             Some(Action::VsiList(list)) => {
                 self.list(list).into_iter().for_each(|list| out.vlan_pruned.remove_all(list));
             }
-            Some(Action::Queue(_) | Action::Drop | Action::Other) | None => {}
+            Some(Action::Drop | Action::Other) | None => {}
         }
         out.vsis.remove_all(&out.vlan_pruned);
     }
