@@ -169,6 +169,11 @@ impl Bus {
         }
     }
 
+    /// Whether something waits: to be settled, or for the host's handlers.
+    pub fn has_work(&self) -> bool {
+        self.unsettled.load(Ordering::Acquire) || self.cpus.counted().pending > 0
+    }
+
     /// The Invalidate Requests since the last call that found nobody; each is to be answered with
     /// [`answer`](Self::answer) or [`time_out`](Self::time_out).
     pub fn take_unanswered(&self) -> Vec<Unanswered> {

@@ -31,6 +31,17 @@ pub struct Pending {
     pub messages: u64,
 }
 
+/// How many vectors are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// With a target.
+    pub connected: usize,
+    /// Waiting for the host's handlers.
+    pub pending: usize,
+    /// Messages that were dropped because too many vectors were pending.
+    pub lost: u64,
+}
+
 /// Destination and vector.
 type Line = (u32, u8);
 
@@ -92,18 +103,14 @@ impl Cpus {
     /// At most `max` pending vectors, in the order in which they became so.
     pub fn take(&self, max: usize) -> Vec<Pending> {
         let mut state = self.lock();
-        let count = max.min(state.order.len());
-        let lines: Vec<Line> = state.order.drain(..count).collect();
-        let messages = |line| state.messages.remove(&line).unwrap_or(0);
-        let pending = lines.into_iter().map(|line| (line, line)).map({
-            let mut messages = messages;
-            move |((destination, vector), line)| Pending {
-                destination,
-                vector,
-                messages: messages(line),
-            }
-        });
-        pending.collect()
+        let State { order, messages, .. } = &mut *state;
+        let lines = order.drain(..max.min(order.len()));
+        let pending = |line: Line| Pending {
+            destination: line.0,
+            vector: line.1,
+            messages: messages.remove(&line).unwrap_or(0),
+        };
+        lines.map(pending).collect()
     }
 
     /// Waits until a vector is pending, at most this long; whether one is.
@@ -116,9 +123,11 @@ impl Cpus {
         !state.order.is_empty()
     }
 
-    /// Messages that were dropped because too many vectors were pending.
-    pub fn lost(&self) -> u64 {
-        self.lock().lost
+    /// How many vectors are in which state.
+    pub fn counted(&self) -> Counted {
+        let state = self.lock();
+        let (connected, pending) = (state.targets.len(), state.order.len());
+        Counted { connected, pending, lost: state.lost }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -17,7 +17,7 @@ mod requester;
 mod shard;
 
 pub use bus::{Bus, Downstream, Unanswered};
-pub use cpus::{Cpus, Pending, Target};
+pub use cpus::{Counted, Cpus, Pending, Target};
 pub use dma::{Dma, DmaPort};
 pub use error::{BusError, DmaError};
 pub use gate::Gate;

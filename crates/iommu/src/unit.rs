@@ -55,7 +55,7 @@ pub enum Outbound {
 }
 
 /// What a device is to forget (PCIe 10.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceInvalidation {
     /// The device.
     pub rid: Rid,
