@@ -24,6 +24,8 @@ mod messages;
 mod moderation;
 mod oicr;
 
+pub use siov_spec::e810::{IMS_SLOTS, VECTORS as MSIX_VECTORS};
+
 pub use cause::{Cause, Itr, Vector};
 pub use messages::{Message, Messages};
 pub use moderation::{Interrupts, Ns};

@@ -20,6 +20,7 @@
 //! alone.
 
 mod descriptor;
+mod dma;
 mod registers;
 mod transfer;
 
