@@ -188,7 +188,7 @@ MASKS = {  # ice_hw_autogen.h, facts E2 and E4
     "QRXFLXP_CNTXT": {"RXDID_IDX": 0x3F, "RXDID_PRIO": 7 << 8, "TS": 1 << 11},
     "PF_FW_ATQLEN": {"LEN": 0x3FF, "VFE": 1 << 28, "OVFL": 1 << 29, "CRIT": 1 << 30, "ENABLE": 1 << 31},
     "PF_MBX_ARQBAL": {"ADDR": 0x3FFFFFF << 6},
-    "VSIGEN_RSTAT": {"VMRD": 1, "STATE": 3 << 1},
+    "VSIGEN_RSTAT": {"VMRD": 1, "MADE": 2},
     "PFPCI_VMINDEX": {"VMINDEX": 0x3FF},
     "GLGEN_RTRIG": {"CORER": 1, "GLOBR": 2, "EMPFWR": 4},
     "GLQF_FD_SIZE": {"GUARANTEED": 0x7FFF, "BEST_EFFORT": 0x7FFF << 16},
