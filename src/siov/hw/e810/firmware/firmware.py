@@ -53,7 +53,8 @@ class Firmware:
     resets: dict[str, int] = field(default_factory=dict)
     reset_wanted: str = ""  # a command asks for this reset, once it is answered
     malicious: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _busy: bool = False
     _again: bool = False
 
     def __post_init__(self) -> None:
@@ -76,27 +77,39 @@ class Firmware:
         interrupt = False
         for _ in range(ROUNDS):
             # Who holds the lock looks at `_again` once more after letting go, so nothing is missed.
-            if not self._again or not self._lock.acquire(blocking=False):
+            if not self._again or self._busy or not self._lock.acquire(blocking=False):
                 break
             try:
-                self._again = False
-                for event in self.engine.take_events():
-                    self._handle(event)
-                self.queue.serve()
-                if self.reset_wanted:
-                    kind, self.reset_wanted = self.reset_wanted, ""
-                    self.reset(kind)
-                interrupt |= self.queue.interrupt
-                self.queue.interrupt = False
+                if not self._busy:
+                    interrupt |= self._round()
             finally:
                 self._lock.release()
         if interrupt:
             # Outside of the lock: who takes the interrupt may come back with the next command.
             self.engine.raise_fw()
 
+    def _round(self) -> bool:
+        """Events, then commands; whether an interrupt is due. `_busy` keeps out who is called from here."""
+        self._again, self._busy = False, True
+        try:
+            for event in self.engine.take_events():
+                self._handle(event)
+            self.queue.serve()
+            if self.reset_wanted:
+                kind, self.reset_wanted = self.reset_wanted, ""
+                self.reset(kind)
+        finally:
+            self._busy = False
+        interrupt, self.queue.interrupt = self.queue.interrupt, False
+        return interrupt
+
     def function_level_reset(self) -> None:
         """A function-level or hot reset, asked for by configuration space; waits for a command to be done."""
         with self._lock:
+            if self._busy:
+                # Out of an interrupt that firmware itself sends: it is done when that is over.
+                self.reset_wanted, self._again = "FLR", True
+                return
             self.reset("FLR")
 
     def run(self, command: Command) -> Reply | None:
@@ -110,6 +123,8 @@ class Firmware:
         if device:
             status = Control.GLGEN_RSTAT(self.engine.get("GLGEN_RSTAT"))
             self.engine.set("GLGEN_RSTAT", status.replace(DEVSTATE=DeviceState.RESETTING).raw)
+            # While the interrupt can still reach the driver: the reset takes its set-up away.
+            self.engine.raise_oicr(Interrupts.PFINT_OICR.GRST.mask)
         kept = self.engine.get("GLGEN_RSTAT")
         self.engine.reset(kind)
         self._forget(device)
@@ -117,7 +132,6 @@ class Firmware:
             self.flash.activate()
         if device:
             self._power_on(ResetType[kind], Control.GLGEN_RSTAT(kept))
-            self.engine.raise_oicr(Interrupts.PFINT_OICR.GRST.mask)
         else:
             self._power_on(None)
             self.engine.set("PFGEN_CTRL", 0)
