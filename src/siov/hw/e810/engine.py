@@ -109,11 +109,17 @@ class Engine(Protocol):
     def set_flow_profile(self, profile: int, group: int, level: int, fields: int) -> None:
         """A flow-director profile: `PacketGroup`, `HeaderLevel`, set of `HeaderField`; an empty set: none."""
 
+    def clear_filters(self, vsi: int | None) -> None:
+        """All flow-director filters of a VSI, or of all, go."""
+
     def set_vlan_mode(self, double: bool) -> None:
         """Whether the outer of two tags counts (DVM) or there is one tag only (SVM)."""
 
     def set_link(self, port: int, up: bool, speed: int) -> None:
         """Whether a port carries frames, and its speed in Mb/s. Comes of firmware, makes no event."""
+
+    def set_loopback(self, port: int, on: bool) -> None:
+        """Whether what goes out of a port comes in again, instead of reaching its cable."""
 
     def link_present(self, port: int) -> bool:
         """Whether what the port is plugged into has a link."""

@@ -115,7 +115,7 @@ def acs() -> Capability:
 
 
 def acs_endpoint() -> Capability:
-    """Access Control Services of a function that never sends to its siblings: nothing to control (7.7.11.1)."""
+    """Access Control Services of a function that never sends to its siblings: nothing to control."""
     return Capability(ExtendedCapabilityId.ACS, Acs)
 
 

@@ -141,16 +141,17 @@ class AdminQueue:
         entry = TABLE.get(AqOpcode(opcode)) if opcode in set(AqOpcode) else None
         if entry is None:
             raise AqError(AqRc.ESRCH)
-        wanted = entry.buffer is not Buffer.NONE
         params = descriptor.to_bytes()[16:]
-        if wanted != bool(flags.BUF):
-            raise AqError(AqRc.EINVAL)
-        if not wanted:
+        if entry.buffer in (Buffer.NONE, Buffer.ANY) or (entry.buffer is Buffer.MAYBE and not flags.BUF):
+            if flags.BUF and entry.buffer is Buffer.NONE:
+                raise AqError(AqRc.EINVAL)
             return Command(AqOpcode(opcode), params)
+        if not flags.BUF:
+            raise AqError(AqRc.EINVAL)
         size = descriptor.DATALEN
         if not 0 < size <= AQ_MAX_BUF or (size > AQ_LG_BUF) != bool(flags.LB):
             raise AqError(AqRc.EINVAL)
-        reads = entry.buffer in (Buffer.IN, Buffer.BOTH)
+        reads = entry.buffer is not Buffer.OUT
         if reads != bool(flags.RD):
             raise AqError(AqRc.EINVAL)
         if not reads:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 W = TypeVar("W", bound=Word)
 
+
 class AqError(Exception):
     """A command fails: its code, and a reply to give nevertheless."""
 
@@ -31,6 +32,8 @@ class Buffer(Enum):
     IN = "in"  # the driver's data
     OUT = "out"  # room for the answer
     BOTH = "both"
+    MAYBE = "maybe"  # the driver's data, or none at all
+    ANY = "any"  # nobody looks at it
 
 
 @dataclass(slots=True, frozen=True)
@@ -40,7 +43,7 @@ class Command:
     `data` is what the driver put into the buffer, nothing when the command only wants an answer.
     """
 
-    opcode: int
+    opcode: AqOpcode
     params: bytes
     data: bytes = b""
     room: int = 0

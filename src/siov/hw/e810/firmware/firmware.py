@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from siov.hw.e810.engine import Engine, Event
 from siov.hw.e810.firmware import topics
 from siov.hw.e810.firmware.adminq import AdminQueue, Dma
-from siov.hw.e810.firmware.command import TABLE, AqError, AqRc, Command, Reply
+from siov.hw.e810.firmware.command import TABLE, Command, Reply
 from siov.hw.e810.firmware.flash import Flash
 from siov.hw.e810.firmware.link import Link
 from siov.hw.e810.firmware.ownership import Ownership
@@ -16,13 +16,12 @@ from siov.hw.e810.firmware.rss import Rss
 from siov.hw.e810.firmware.rules import Rules
 from siov.hw.e810.firmware.settings import Clock, Settings
 from siov.hw.e810.firmware.tree import Tree
-from siov.hw.e810.firmware.txqueues import TxQueues
+from siov.hw.e810.firmware.txqueues import TX_QUEUES, TxQueues
 from siov.hw.e810.firmware.vsi import Vsis
 from siov.spec.e810.control import Control, DeviceState, ResetType
+from siov.spec.e810.counts import RX_QUEUES
 from siov.spec.e810.interrupts import Interrupts
 from siov.spec.e810.queues import Queues
-
-assert topics, "the modules that fill the command table"
 
 # Rounds of events in one call: a driver that writes without end does not keep the caller for ever.
 ROUNDS = 64
@@ -49,9 +48,13 @@ class Firmware:
     package: Package = field(init=False)
     driver: str = ""  # name that the driver gave itself
     mac: bytes = b""  # the function's address: the factory's, or one that the driver wrote
+    double_vlan: bool = False
+    shared_params: list[int] = field(default_factory=lambda: [0] * 16)
     resets: dict[str, int] = field(default_factory=dict)
+    reset_wanted: str = ""  # a command asks for this reset, once it is answered
     malicious: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _busy: bool = False
     _again: bool = False
 
     def __post_init__(self) -> None:
@@ -74,20 +77,40 @@ class Firmware:
         interrupt = False
         for _ in range(ROUNDS):
             # Who holds the lock looks at `_again` once more after letting go, so nothing is missed.
-            if not self._again or not self._lock.acquire(blocking=False):
+            if not self._again or self._busy or not self._lock.acquire(blocking=False):
                 break
             try:
-                self._again = False
-                for event in self.engine.take_events():
-                    self._handle(event)
-                self.queue.serve()
-                interrupt |= self.queue.interrupt
-                self.queue.interrupt = False
+                if not self._busy:
+                    interrupt |= self._round()
             finally:
                 self._lock.release()
         if interrupt:
             # Outside of the lock: who takes the interrupt may come back with the next command.
             self.engine.raise_fw()
+
+    def _round(self) -> bool:
+        """Events, then commands; whether an interrupt is due. `_busy` keeps out who is called from here."""
+        self._again, self._busy = False, True
+        try:
+            for event in self.engine.take_events():
+                self._handle(event)
+            self.queue.serve()
+            if self.reset_wanted:
+                kind, self.reset_wanted = self.reset_wanted, ""
+                self.reset(kind)
+        finally:
+            self._busy = False
+        interrupt, self.queue.interrupt = self.queue.interrupt, False
+        return interrupt
+
+    def function_level_reset(self) -> None:
+        """A function-level or hot reset, asked for by configuration space; waits for a command to be done."""
+        with self._lock:
+            if self._busy:
+                # Out of an interrupt that firmware itself sends: it is done when that is over.
+                self.reset_wanted, self._again = "FLR", True
+                return
+            self.reset("FLR")
 
     def run(self, command: Command) -> Reply | None:
         """Answer a command by its opcode."""
@@ -100,6 +123,8 @@ class Firmware:
         if device:
             status = Control.GLGEN_RSTAT(self.engine.get("GLGEN_RSTAT"))
             self.engine.set("GLGEN_RSTAT", status.replace(DEVSTATE=DeviceState.RESETTING).raw)
+            # While the interrupt can still reach the driver: the reset takes its set-up away.
+            self.engine.raise_oicr(Interrupts.PFINT_OICR.GRST.mask)
         kept = self.engine.get("GLGEN_RSTAT")
         self.engine.reset(kind)
         self._forget(device)
@@ -107,7 +132,6 @@ class Firmware:
             self.flash.activate()
         if device:
             self._power_on(ResetType[kind], Control.GLGEN_RSTAT(kept))
-            self.engine.raise_oicr(Interrupts.PFINT_OICR.GRST.mask)
         else:
             self._power_on(None)
             self.engine.set("PFGEN_CTRL", 0)
@@ -141,7 +165,7 @@ class Firmware:
             case ("vsi-reset", int(vsi)):
                 self._reset_vsi(vsi)
             case ("link", int(port), bool(up)):
-                self.link.media_changed(port, up, self.queue)
+                topics.link.media_changed(self, port, up)
             case ("malicious", *_):
                 self.malicious += 1
                 self.engine.raise_oicr(Interrupts.PFINT_OICR.MAL_DETECT.mask)
@@ -162,17 +186,19 @@ class Firmware:
         for part in (self.vsis, self.resources, self.rules, self.tree, self.txqueues, self.rss):
             part.reset()
         self.mac = self.settings.port.mac
+        self.double_vlan = False
         if device:
             self.package.reset()
             self.link.reset()
+        else:
+            self.package.forget_function()
 
     def _power_on(self, kind: ResetType | None, before: Control.GLGEN_RSTAT | None = None) -> None:
         """Put what only firmware knows into the registers that a driver reads first."""
-        last = Queues.PFLAN_RX_QALLOC.LASTQ
-        queues = Queues.PFLAN_RX_QALLOC.of(FIRSTQ=0, LASTQ=2047, VALID=1)
-        assert last.width == Queues.PFLAN_TX_QALLOC.LASTQ.width
-        self.engine.set("PFLAN_RX_QALLOC", queues.raw)
-        self.engine.set("PFLAN_TX_QALLOC", Queues.PFLAN_TX_QALLOC.of(FIRSTQ=0, LASTQ=2047, VALID=1).raw)
+        last = {"RX": RX_QUEUES - 1, "TX": TX_QUEUES - 1}
+        for word in (Queues.PFLAN_RX_QALLOC, Queues.PFLAN_TX_QALLOC):
+            name = word.__name__
+            self.engine.set(name, word.of(LASTQ=last[name[6:8]], VALID=1).raw)
         guaranteed, shared = self.settings.flows
         for name in ("GLQF_FD_SIZE", "PFQF_FD_SIZE"):
             self.engine.set(name, guaranteed | shared << 16)
@@ -180,10 +206,7 @@ class Firmware:
         if kind is None:
             return
         status = before or Control.GLGEN_RSTAT(0)
-        count = {ResetType.CORER: "CORERCNT", ResetType.GLOBR: "GLOBRCNT", ResetType.EMPR: "EMPRCNT"}.get(kind)
-        if count is not None:
+        if kind is not ResetType.POR:
+            count = f"{kind.name}CNT"
             status = status.replace(**{count: getattr(status, count) + 1 & 3})
         self.engine.set("GLGEN_RSTAT", status.replace(DEVSTATE=DeviceState.READY, RESET_TYPE=kind).raw)
-
-
-__all__ = ["AqError", "AqRc", "Firmware"]

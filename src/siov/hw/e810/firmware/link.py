@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from siov.hw.e810.engine import Engine
 from siov.hw.e810.firmware.settings import SPEEDS, PortSettings
@@ -22,13 +21,6 @@ PHY_TYPES: dict[int, tuple[int, int]] = {
     50_000: (1 << 37, 0),
     100_000: (1 << 52, 0),
 }
-
-
-class Told(Protocol):
-    """Who is told that the link changed."""
-
-    def link_changed(self, link: Link) -> None:
-        """The link went up or down, and the driver wants to know."""
 
 
 @dataclass(slots=True)
@@ -52,6 +44,7 @@ class Link:
     def __post_init__(self) -> None:
         self.media = self.engine.link_present(0)
         self.phy = self.types
+        self.told = self.up
 
     @property
     def types(self) -> tuple[int, int]:
@@ -92,6 +85,7 @@ class Link:
         self.phy, self.max_frame = self.types, MAX_FRAME
         self.events, self.mask, self.loopback = False, 0, False
         self.media = self.engine.link_present(0)
+        self.told = self.up
 
     def inspect(self) -> dict[str, object]:
         """Whether it is up, and why."""

@@ -10,7 +10,7 @@ W = TypeVar("W", bound=Word)
 
 
 class Record:
-    """`block.size` bytes; `record[Block.WORD].FIELD` reads, `record[Block.WORD] = Block.WORD.of(FIELD=1)` sets."""
+    """`block.size` bytes: `record[Block.WORD].FIELD` reads, `record[Block.WORD] = word` sets."""
 
     __slots__ = ("block", "data")
 

@@ -1,4 +1,4 @@
-"""Resources of the switch that a driver allocates by number: VSI lists, counters, profiles (0x0204, 0x0208 …)."""
+"""Resources that a driver allocates by number: VSI lists, counters, profiles (0x0204, 0x0208 …)."""
 
 from __future__ import annotations
 

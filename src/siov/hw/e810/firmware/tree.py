@@ -27,6 +27,7 @@ class Node:
     parent: int
     layer: int
     properties: AqSchedProperties
+    suspended: bool = False
     children: list[int] = field(default_factory=list)
 
 

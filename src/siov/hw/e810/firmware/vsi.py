@@ -120,7 +120,7 @@ class Vsis:
 
 def merge(old: Record, sections: bytes) -> Record:
     """Properties with the valid sections of a buffer put in; EINVAL when they contradict themselves."""
-    given, new = Record.at(VsiProperties, sections), Record(VsiProperties, old.data)
+    given, new = Record.at(VsiProperties, sections), Record(VsiProperties, bytes(old))
     valid = given[Valid]
     for name, span in SECTIONS.items():
         if getattr(valid, name):

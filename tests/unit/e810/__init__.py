@@ -1,0 +1,1 @@
+"""The E810's function and firmware."""
