@@ -261,6 +261,14 @@ fn each_damage_has_its_sentence() {
     unknown.packet(3, 0, &frame(0, 60));
     assert_eq!(damage(unknown.0), (28, Damage::Interface(3)));
 
+    let mut forgotten = Made::new(false);
+    forgotten.interface(1, &[]);
+    let at = forgotten.0.len() as u64;
+    let mut second = Made::new(false);
+    second.packet(0, 0, &frame(0, 60));
+    forgotten.0.extend(second.0);
+    assert_eq!(damage(forgotten.0), (at + 28, Damage::Interface(0)));
+
     let mut trailer = Made::new(false);
     *trailer.0.last_mut().unwrap() = 1;
     assert_eq!(damage(trailer.0), (0, Damage::Trailer(28, 28 + (1 << 24))));

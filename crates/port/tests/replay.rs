@@ -74,6 +74,19 @@ fn a_repeated_replay_begins_again_after_its_last_distance() {
 }
 
 #[test]
+fn a_timestamp_before_its_predecessors_does_not_turn_a_replay_back() {
+    let dir = folder();
+    written(&dir.path().join("a"), &[0, 5_000, 1_000]);
+    let clock = Clock::virtual_();
+    let replay = Replay::open(dir.path().join("a"), Pace::Timestamps, true).unwrap();
+    let mut plug = Capture::new(clock.clone(), None, Some(replay)).unwrap();
+    assert_eq!(received(&mut plug, 9).len(), 1);
+    clock.advance(5_000);
+    assert_eq!(received(&mut plug, 9).len(), 2);
+    assert_eq!(plug.deadline(), Some(6_000));
+}
+
+#[test]
 fn a_repeated_file_without_fit_frames_ends() {
     let dir = folder();
     let mut writer = Writer::create(dir.path().join("a"), 1 << 20).unwrap();
