@@ -300,7 +300,7 @@ class Port:
         limit: int = 1_073_741_824,
         speed: int = 100_000,
     ) -> Port:
-        """Write what the port sends into a pcapng file, and have it receive what a file holds; either or both.
+        """Write what the port sends to a pcapng file, and have it receive what a file holds, or either.
 
         `name` is the interface's in the file, of at most `limit` bytes. Reads pcapng and pcap: at once, or
         `paced` by their timestamps against the clock; again and again with `repeat`. `ValueError` for a file

@@ -179,6 +179,9 @@ event, counters = port.take_event(), port.counters
 assert "frames are lost until it works again: File too large" in event, event
 assert port.take_event() is None
 assert (counters["sent"], counters["dropped_os"]) == (4, 6), counters
+assert Port.pcap(Clock(), read=sys.argv[1]).receive() == [frame] * 4
+again = Port.pcap(Clock(), read=sys.argv[1])
+assert (len(again.receive()), again.receive(), again.take_event()) == (4, [], None)  # no half block
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 assert port.send(frame)
 assert port.counters["sent"] == 5

@@ -87,3 +87,23 @@ impl Batch {
         self.taken = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_is_never_empty_keeps_its_order_and_gives_up_the_room_behind_it() {
+        let mut queue = Batch::default();
+        (0..10u16).for_each(|n| queue.push(&n.to_be_bytes()));
+        for n in 10..10_000u16 {
+            queue.push_parts(&n.to_be_bytes(), &[7]);
+            let mut expected = (n - 10).to_be_bytes().to_vec();
+            expected.extend((n >= 20).then_some(7));
+            assert_eq!(queue.front(), Some(expected.len()));
+            assert_eq!(queue.pop(), Some(&*expected));
+            assert!(queue.bytes.len() < 1000 && queue.bytes().len() <= 30);
+        }
+        assert_eq!(queue.len(), 10);
+    }
+}

@@ -4,12 +4,11 @@
 mod common;
 
 use std::io::Cursor;
-use std::path::Path;
 
-use common::{frame, received};
+use common::frame;
 use proptest::prelude::*;
 use siov_port::capture::{
-    Capture, CaptureError, Captured, Damage, Direction, Pace, Packet, Reader, Replay, Writer,
+    Capture, CaptureError, Captured, Damage, Direction, Packet, Reader, Writer,
 };
 use siov_port::{Backend, Clock, Reason};
 
@@ -95,15 +94,6 @@ fn pcap(magic: [u8; 4], big: bool, network: u32, records: &[(u32, u32, &[u8])]) 
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
-}
-
-/// A file with a frame at each time.
-fn written(path: &Path, times: &[u64]) {
-    let mut writer = Writer::create(path, 1 << 20).unwrap();
-    let interface = writer.interface("port0", 1000).unwrap();
-    for (n, time) in times.iter().enumerate() {
-        writer.packet(&packet(interface, *time, &frame(n as u8, 60))).unwrap();
-    }
 }
 
 #[test]
@@ -271,6 +261,14 @@ fn each_damage_has_its_sentence() {
     unknown.packet(3, 0, &frame(0, 60));
     assert_eq!(damage(unknown.0), (28, Damage::Interface(3)));
 
+    let mut forgotten = Made::new(false);
+    forgotten.interface(1, &[]);
+    let at = forgotten.0.len() as u64;
+    let mut second = Made::new(false);
+    second.packet(0, 0, &frame(0, 60));
+    forgotten.0.extend(second.0);
+    assert_eq!(damage(forgotten.0), (at + 28, Damage::Interface(0)));
+
     let mut trailer = Made::new(false);
     *trailer.0.last_mut().unwrap() = 1;
     assert_eq!(damage(trailer.0), (0, Damage::Trailer(28, 28 + (1 << 24))));
@@ -307,93 +305,6 @@ fn a_damaged_file_gives_nothing_after_its_error() {
     let mut reader = Reader::new("x", Cursor::new(made.0)).unwrap();
     assert!(reader.read().is_err());
     assert!(reader.read().unwrap().is_none());
-}
-
-#[test]
-fn a_replay_gives_its_frames_as_fast_as_asked() {
-    let dir = folder();
-    written(&dir.path().join("a"), &[5_000_000_000, 9_000_000_000, 1]);
-    let replay = Replay::open(dir.path().join("a"), Pace::AtOnce, false).unwrap();
-    let mut plug = Capture::new(Clock::virtual_(), None, Some(replay)).unwrap();
-    assert!(common::readable(&plug));
-    assert_eq!(received(&mut plug, 2), [frame(0, 60), frame(1, 60)]);
-    assert_eq!(received(&mut plug, 2), [frame(2, 60)]);
-    assert_eq!((received(&mut plug, 2).len(), plug.deadline()), (0, None));
-}
-
-#[test]
-fn a_paced_replay_keeps_the_distances_of_its_timestamps() {
-    let dir = folder();
-    written(&dir.path().join("a"), &[5_000, 5_100, 5_050, 5_400]);
-    let clock = Clock::virtual_();
-    clock.advance(70);
-    let replay = Replay::open(dir.path().join("a"), Pace::Timestamps, false).unwrap();
-    let mut plug = Capture::new(clock.clone(), None, Some(replay)).unwrap();
-    assert_eq!(received(&mut plug, 9), [frame(0, 60)]);
-    assert_eq!(plug.deadline(), Some(170));
-    clock.advance(99);
-    assert_eq!(received(&mut plug, 9).len(), 0);
-    clock.advance(1);
-    assert_eq!(received(&mut plug, 9), [frame(1, 60), frame(2, 60)]);
-    assert_eq!(plug.deadline(), Some(470));
-    clock.advance(1000);
-    assert_eq!(received(&mut plug, 9), [frame(3, 60)]);
-    assert_eq!(plug.deadline(), None);
-}
-
-#[test]
-fn a_repeated_replay_begins_again_after_its_last_distance() {
-    let dir = folder();
-    written(&dir.path().join("a"), &[0, 3_000]);
-    let clock = Clock::virtual_();
-    let replay = Replay::open(dir.path().join("a"), Pace::Timestamps, true).unwrap();
-    let mut plug = Capture::new(clock.clone(), None, Some(replay)).unwrap();
-    let mut came = vec![];
-    for time in 0..12 {
-        came.extend(received(&mut plug, 9).iter().map(|frame| (time, frame[0])));
-        clock.advance(1_000);
-    }
-    assert_eq!(came, [(0, 0), (3, 1), (6, 0), (9, 1)]);
-}
-
-#[test]
-fn a_repeated_file_without_fit_frames_ends() {
-    let dir = folder();
-    let mut writer = Writer::create(dir.path().join("a"), 1 << 20).unwrap();
-    let interface = writer.interface("a", 1).unwrap();
-    writer.packet(&packet(interface, 0, &[0; 13])).unwrap();
-    drop(writer);
-    let replay = Replay::open(dir.path().join("a"), Pace::AtOnce, true).unwrap();
-    let mut plug = Capture::new(Clock::virtual_(), None, Some(replay)).unwrap();
-    assert_eq!(received(&mut plug, 9).len(), 0);
-    assert_eq!(plug.counters().dropped(Reason::Length), 1);
-}
-
-#[test]
-fn damage_further_in_ends_a_replay_with_an_event() {
-    let dir = folder();
-    let path = dir.path().join("a");
-    written(&path, &[0, 1]);
-    let whole = std::fs::read(&path).unwrap();
-    std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    let replay = Replay::open(&path, Pace::AtOnce, true).unwrap();
-    let mut plug = Capture::new(Clock::virtual_(), None, Some(replay)).unwrap();
-    assert_eq!(received(&mut plug, 9), [frame(0, 60)]);
-    assert!(plug.take_event().unwrap().ends_with(": the file ends within a block or record"));
-    assert_eq!(received(&mut plug, 9).len(), 0);
-}
-
-#[test]
-fn a_replay_waits_while_its_link_is_down() {
-    let dir = folder();
-    written(&dir.path().join("a"), &[0]);
-    let replay = Replay::open(dir.path().join("a"), Pace::AtOnce, false).unwrap();
-    let mut plug = Capture::new(Clock::virtual_(), None, Some(replay)).unwrap();
-    plug.set_link(false);
-    assert_eq!((received(&mut plug, 9).len(), plug.deadline()), (0, None));
-    plug.set_link(true);
-    assert!(common::readable(&plug));
-    assert_eq!(received(&mut plug, 9).len(), 1);
 }
 
 fn some_direction() -> impl Strategy<Value = Option<Direction>> {

@@ -181,10 +181,12 @@ mod tests {
 
     #[test]
     fn what_was_not_taken_is_counted_when_it_is_forgotten() {
-        let mut encoder = Encoder::default();
-        (0..3).for_each(|_| encoder.push(&[1; 60]));
-        encoder.taken(64 + 10);
-        assert_eq!(encoder.clear(), (2, 120));
-        assert_eq!(encoder.bytes(), []);
+        for (taken, left) in [(63, (3, 180)), (64, (2, 120)), (74, (2, 120)), (192, (0, 0))] {
+            let mut encoder = Encoder::default();
+            (0..3).for_each(|_| encoder.push(&[1; 60]));
+            encoder.taken(taken);
+            assert_eq!(encoder.clear(), left);
+            assert_eq!(encoder.bytes(), []);
+        }
     }
 }
