@@ -86,13 +86,13 @@ fuzz_target!(|data: &[u8]| {
                 let (at, size) = REGISTERS[usize::from(input.u8()) % REGISTERS.len()];
                 let low = value(&mut input).to_le_bytes();
                 let bytes = [low, low].concat();
-                unit.mmio_write(&memory, at, &bytes[..size]);
+                unit.mmio_write(&memory.view(), at, &bytes[..size]);
             }
             6 => {
                 let (at, size) =
                     (u32::from(input.u8()) << 4 | u32::from(input.u8() & 15), input.u8());
                 let bytes = input.u64().to_le_bytes();
-                unit.mmio_write(&memory, at, &bytes[..usize::from(size % 9)]);
+                unit.mmio_write(&memory.view(), at, &bytes[..usize::from(size % 9)]);
             }
             7 => {
                 // Everything on, as a driver does it.
@@ -102,10 +102,10 @@ fuzz_target!(|data: &[u8]| {
                     (unit::IRTA::AT, 0x8000 | 3),
                     (unit::PQA::AT, 0x9000),
                 ] {
-                    unit.mmio_write(&memory, at, &word.to_le_bytes());
+                    unit.mmio_write(&memory.view(), at, &word.to_le_bytes());
                 }
                 for command in [1u32 << 30, 1 << 24, 0x8600_0000] {
-                    unit.mmio_write(&memory, unit::GCMD::AT, &command.to_le_bytes());
+                    unit.mmio_write(&memory.view(), unit::GCMD::AT, &command.to_le_bytes());
                 }
             }
             8..11 => descriptor(&mut input, &memory),

@@ -111,9 +111,9 @@ fuzz_target!(|data: &[u8]| {
     let caches = if kind & 0x40 != 0 { Geometries::OFF } else { Geometries::default() };
     let mut unit = Unit::new(&Config { haw: HAW, caches, ..Config::default() });
     let root = ROOT | u64::from(scalable) << 10;
-    unit.mmio_write(&guest.memory, unit::RTADDR::AT, &root.to_le_bytes());
+    unit.mmio_write(&guest.memory.view(), unit::RTADDR::AT, &root.to_le_bytes());
     for command in [1u32 << 30, 1 << 31] {
-        unit.mmio_write(&guest.memory, unit::GCMD::AT, &command.to_le_bytes());
+        unit.mmio_write(&guest.memory.view(), unit::GCMD::AT, &command.to_le_bytes());
     }
 
     while !input.is_empty() {

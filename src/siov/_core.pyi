@@ -1,5 +1,6 @@
 """The Rust side of siov: what is done per access or per packet."""
 
+from collections.abc import Set
 from os import PathLike
 from typing import Any
 
@@ -147,6 +148,50 @@ class RemappingUnit:
     @property
     def cached(self) -> list[tuple[str, int]]:
         """How many entries the context-cache, the PASID-cache and the IOTLB hold."""
+
+class Bus:
+    """The bus of the core's functions: host memory, the remapping units before it, and the CPUs.
+
+    Interrupts end at a vector's eventfd, or are kept for the host's handlers: a vector once, however many
+    messages come for it.
+    """
+
+    def __init__(self, memory: HostMemory) -> None: ...
+    def add_unit(self, unit: RemappingUnit, scope: Set[int] | None = None) -> int:
+        """Put a unit before the requester ids of a scope (None: all); gives its number, in order from 0.
+
+        The first that serves a requester takes its requests. `ValueError` when there are too many.
+        """
+    def set_scope(self, unit: int, scope: Set[int] | None) -> None:
+        """Change a unit's scope; `IndexError` when there is no such unit."""
+    def message(self, rid: int, address: int, data: int) -> None:
+        """Take an interrupt message of a function, by the unit in whose scope it is."""
+    @property
+    def busy(self) -> bool:
+        """Whether something waits to be settled or taken."""
+    def settle(self) -> list[tuple[int, int, int]]:
+        """Deliver what units have sent.
+
+        Gives (unit, requester id, ITag) of each Invalidate Request to none of the core's functions; it waits
+        for `answer` or `time_out`.
+        """
+    def answer(self, unit: int, rid: int, itag: int) -> None:
+        """Answer an Invalidate Request."""
+    def time_out(self, unit: int) -> None:
+        """Tell a unit that Invalidate Requests were not answered in time."""
+    def connect(self, destination: int, vector: int, fd: int) -> None:
+        """Have a vector's interrupts signal an eventfd, of which a duplicate is kept.
+
+        `OSError` when there is no such file, `ValueError` when it is no eventfd.
+        """
+    def disconnect(self, destination: int, vector: int) -> bool:
+        """Keep a vector's interrupts for the host's handlers again; whether it was connected."""
+    def take(self, limit: int = 4096) -> list[tuple[int, int, int]]:
+        """(destination, vector, messages) of pending vectors, which are pending no longer."""
+    def wait(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds until a vector is pending; whether one is."""
+    def inspect(self) -> dict[str, int]:
+        """How many vectors are `connected` and `pending`, and messages `lost` because too many were."""
 
 class CpuCore:
     """A logical processor in 64-bit mode, as far as translation goes (the crate siov-mmu).

@@ -134,11 +134,10 @@ def build(scenario: Scenario | None = None) -> Platform:
             caching_mode=given.caching_mode,
             caches=given.caches(),
         )
-        unit.on_message = lambda address, data: irqs.deliver(address, data)
-        root_complex.units.append(unit)
+        root_complex.add_unit(unit)
     trace: list[TraceEvent] = []
     core = DriverCore(trace.append)
     pci = PciSubsystem(core, "pci")
     pci.register()
-    root_complex.on_interrupt = lambda message: irqs.deliver(message.address, message.data)
+    root_complex.on_vector = irqs.interrupt
     return Platform(scenario, memory, root_complex, functions, core, irqs, pci, trace=trace)

@@ -31,7 +31,7 @@ def platform() -> Platform:
     for name, base in zip("ab", BASES, strict=True):
         unit = RemappingUnit.build(f"vtd-{name}", base, platform.root_complex.memory.core)
         unit.scope = frozenset({int(platform.functions[name].bdf)})
-        platform.root_complex.units.append(unit)
+        platform.root_complex.add_unit(unit)
     return platform
 
 

@@ -1,16 +1,17 @@
 //! Host memory and remapping units, for Python.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use pyo3::exceptions::{PyIndexError, PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
+use siov_bus::Gate;
 use siov_iommu::{
     Access, CacheName, Config, Did, Fault, Filter, Geometries, Geometry, Interrupt, Observer,
     Outbound, PartitionBy, Pasid, Replacement, Request, Rid, Step, Table, Translation, Unit,
 };
-use siov_mem::{HostMemory, Hpa, Iova, Region};
+use siov_mem::{HostMemory, HostView, Hpa, Iova, Region};
 
 /// Host physical memory.
 #[pyclass(frozen, module = "siov._core", name = "HostMemory")]
@@ -52,13 +53,19 @@ impl PyHostMemory {
 /// A remapping unit.
 #[pyclass(frozen, module = "siov._core", name = "RemappingUnit")]
 pub struct PyRemappingUnit {
-    unit: Mutex<Unit>,
+    pub unit: Arc<Gate<Unit>>,
     memory: Arc<HostMemory>,
 }
 
 impl PyRemappingUnit {
+    /// The view of memory comes first: whoever has the unit never waits for one.
+    fn with<T>(&self, work: impl FnOnce(&HostView<'_>, &mut Unit) -> T) -> T {
+        let view = self.memory.view();
+        work(&view, &mut self.unit.control())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Unit> {
-        self.unit.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unit.control()
     }
 }
 
@@ -87,7 +94,10 @@ impl PyRemappingUnit {
         let caches = geometries(caches.unwrap_or_default())?;
         let config =
             Config { haw, sagaw, five_level, scalable, nested, device_tlb, caching_mode, caches };
-        Ok(Self { unit: Mutex::new(Unit::new(&config)), memory: Arc::clone(&memory.memory) })
+        Ok(Self {
+            unit: Arc::new(Gate::new(Unit::new(&config))),
+            memory: Arc::clone(&memory.memory),
+        })
     }
 
     fn mmio_read<'py>(
@@ -103,7 +113,7 @@ impl PyRemappingUnit {
     }
 
     fn mmio_write(&self, at: u32, data: &[u8]) {
-        self.lock().mmio_write(&self.memory, at, data);
+        self.with(|view, unit| unit.mmio_write(view, at, data));
     }
 
     #[pyo3(signature = (rid, pasid, addr, access = "r"))]
@@ -117,7 +127,7 @@ impl PyRemappingUnit {
     ) -> PyResult<Bound<'py, PyDict>> {
         let request = request(rid, pasid, addr, access)?;
         // Lock and view are let go before Python objects are made: making them may run other threads.
-        let end = self.lock().translate(&self.memory.view(), &request);
+        let end = self.with(|view, unit| unit.translate(view, &request));
         result(py, &end)
     }
 
@@ -132,7 +142,7 @@ impl PyRemappingUnit {
     ) -> PyResult<(Bound<'py, PyDict>, Vec<Bound<'py, PyDict>>)> {
         let request = request(rid, pasid, addr, access)?;
         let mut recorder = Recorder::default();
-        let end = self.lock().translate_observed(&self.memory.view(), &request, &mut recorder);
+        let end = self.with(|view, unit| unit.translate_observed(view, &request, &mut recorder));
         let steps = recorder.0.iter().map(|seen| seen.as_dict(py)).collect::<PyResult<_>>()?;
         Ok((result(py, &end)?, steps))
     }
@@ -144,7 +154,7 @@ impl PyRemappingUnit {
         address: u64,
         data: u32,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let end = self.lock().remap(&self.memory.view(), Rid(rid), address, data);
+        let end = self.with(|view, unit| unit.remap(view, Rid(rid), address, data));
         let dict = PyDict::new(py);
         match end {
             Err(fault) => return fault_dict(py, &fault),
@@ -170,8 +180,7 @@ impl PyRemappingUnit {
     }
 
     fn invalidation_done(&self, rid: u16, itag: u8) {
-        let view = self.memory.view();
-        self.lock().invalidation_done(&view, Rid(rid), itag);
+        self.with(|view, unit| unit.invalidation_done(view, Rid(rid), itag));
     }
 
     fn invalidation_timeout(&self) {
@@ -180,17 +189,23 @@ impl PyRemappingUnit {
 
     #[getter]
     fn counters(&self) -> Vec<(&'static str, u64)> {
-        self.lock().counters().all().collect()
+        let mut unit = self.lock();
+        unit.count_translated();
+        unit.counters().all().collect()
     }
 
     #[pyo3(signature = (*, rid = None, domain = None, pasid = None))]
     fn add_filter(&self, rid: Option<u16>, domain: Option<u16>, pasid: Option<u32>) -> usize {
         let filter = Filter { rid: rid.map(Rid), domain: domain.map(Did), pasid: pasid.map(Pasid) };
-        self.lock().counters_mut().add_filter(filter)
+        let mut unit = self.lock();
+        unit.count_translated(); // what was before the filter is not its to count
+        unit.counters_mut().add_filter(filter)
     }
 
     fn filtered(&self, number: usize) -> Vec<(&'static str, u64)> {
-        self.lock().counters().filtered(number).collect()
+        let mut unit = self.lock();
+        unit.count_translated();
+        unit.counters().filtered(number).collect()
     }
 
     #[getter]

@@ -1,6 +1,7 @@
 //! `siov._core`: what Python sees of the Rust side. The stub `src/siov/_core.pyi` documents it.
 
 mod bench;
+mod bus;
 mod endpoint;
 mod iommu;
 mod mmu;
@@ -13,6 +14,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use super::bench::bench_endpoint;
+    #[pymodule_export]
+    use super::bus::PyBus;
     #[pymodule_export]
     use super::endpoint::{PyEndpoint, PyTestFunction};
     #[pymodule_export]

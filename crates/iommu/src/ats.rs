@@ -196,7 +196,7 @@ impl Unit {
     }
 
     /// Whether the function may have a device TLB; gives FPD of its context entry.
-    fn device_tlb_allowed(
+    pub(crate) fn device_tlb_allowed(
         &mut self,
         view: &HostView<'_>,
         request: &Request,
@@ -219,7 +219,7 @@ impl Unit {
         }
     }
 
-    fn blocked(
+    pub(crate) fn blocked(
         &mut self,
         kind: RequestKind,
         request: &Request,

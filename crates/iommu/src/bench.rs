@@ -75,11 +75,11 @@ pub fn translate(count: u64) -> Option<Rates> {
 fn start(memory: &HostMemory, caches: Geometries, root: u64, mode: TTM) -> Unit {
     let mut unit = Unit::new(&Config { caches, ..Config::default() });
     let rtaddr = unit::RTADDR(0).with_RTA(root >> 12).with_TTM(mode as u8);
-    unit.mmio_write(memory, unit::RTADDR::AT, &rtaddr.0.to_le_bytes());
+    unit.mmio_write(&memory.view(), unit::RTADDR::AT, &rtaddr.0.to_le_bytes());
     let command = unit::GCMD(0).with_SRTP(true);
-    unit.mmio_write(memory, unit::GCMD::AT, &command.0.to_le_bytes());
+    unit.mmio_write(&memory.view(), unit::GCMD::AT, &command.0.to_le_bytes());
     let command = unit::GCMD(0).with_TE(true);
-    unit.mmio_write(memory, unit::GCMD::AT, &command.0.to_le_bytes());
+    unit.mmio_write(&memory.view(), unit::GCMD::AT, &command.0.to_le_bytes());
     unit
 }
 

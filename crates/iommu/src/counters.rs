@@ -114,6 +114,16 @@ impl Counters {
         }
     }
 
+    /// Counts an event that happened `times`.
+    pub(crate) fn count_many(&mut self, event: Event, times: u64) {
+        add(&mut self.totals, event, times);
+        for (filter, counts) in &mut self.filtered {
+            if filter.admits(&self.subject) {
+                add(counts, event, times);
+            }
+        }
+    }
+
     #[cold]
     fn count_filtered(&mut self, event: Event) {
         for (filter, counts) in &mut self.filtered {
@@ -154,7 +164,12 @@ impl Counters {
 
 #[inline]
 fn bump(counts: &mut [u64; EVENTS], event: Event) {
+    add(counts, event, 1);
+}
+
+#[inline]
+fn add(counts: &mut [u64; EVENTS], event: Event, times: u64) {
     if let Some(count) = counts.get_mut(event as usize) {
-        *count += 1;
+        *count += times;
     }
 }

@@ -271,6 +271,7 @@ impl Unit {
     }
 
     fn drop_contexts(&mut self, g: Option<CcGranularity>, did: Did, rid: Rid, mask: u8) {
+        self.withdraw_permits();
         match g {
             Some(CcGranularity::GLOBAL) => self.caches.context.clear(),
             Some(CcGranularity::DOMAIN) => self.caches.drop_contexts_of_domain(did),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use siov_mem::{HostMemory, HostView};
+use siov_mem::HostView;
 use siov_spec::vtd::{TTM, unit, unit::Reg};
 use siov_spec::{Change, Layout, RegFile, Write};
 
@@ -12,6 +12,7 @@ use crate::config::{Config, capabilities, extended_capabilities};
 use crate::counters::Counters;
 use crate::events::{FAULT_EVENT, INVALIDATION_EVENT, PAGE_EVENT};
 use crate::interrupt::InterruptTable;
+use crate::permit::Permits;
 use crate::queue::Queue;
 use crate::tables::Supports;
 use crate::types::{Pasid, Rid};
@@ -54,7 +55,7 @@ pub enum Outbound {
 }
 
 /// What a device is to forget (PCIe 10.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceInvalidation {
     /// The device.
     pub rid: Rid,
@@ -84,6 +85,7 @@ pub struct Unit {
     pub(crate) bounds: Bounds,
     pub(crate) queue: Queue,
     pub(crate) interrupts: InterruptTable,
+    pub(crate) permits: Permits,
     pub(crate) outbound: Vec<Outbound>,
     /// The fault recording register for the next fault.
     pub(crate) next_record: u32,
@@ -118,6 +120,7 @@ impl Unit {
             bounds: Bounds::new(config.haw, config.device_tlb),
             queue: Queue::default(),
             interrupts: InterruptTable::new(config.caches.interrupt),
+            permits: Permits::default(),
             outbound: vec![],
             next_record: 0,
         }
@@ -129,17 +132,21 @@ impl Unit {
     }
 
     /// Software writes registers; the invalidation queue is worked through before it returns.
-    pub fn mmio_write(&mut self, memory: &HostMemory, at: u32, data: &[u8]) {
-        let view = memory.view();
+    pub fn mmio_write(&mut self, view: &HostView<'_>, at: u32, data: &[u8]) {
         let mut write = Write::new(at, data);
         while let Some(change) = self.regs.step(&mut write) {
-            self.written(&view, change);
+            self.written(view, change);
         }
     }
 
     /// What is to be sent out since the last call.
     pub fn take_outbound(&mut self) -> Vec<Outbound> {
         std::mem::take(&mut self.outbound)
+    }
+
+    /// Whether anything is to be sent out.
+    pub fn has_outbound(&self) -> bool {
+        !self.outbound.is_empty()
     }
 
     /// What was counted.
@@ -203,7 +210,11 @@ impl Unit {
             status = status.with_QIES(command.QIE());
         }
         self.regs.set(Reg::GSTS, 0, status.0.into());
-        self.mode = if status.TES() { self.latched } else { Mode::Off };
+        let mode = if status.TES() { self.latched } else { Mode::Off };
+        if command.SRTP() || mode != self.mode {
+            self.withdraw_permits();
+        }
+        self.mode = mode;
         self.interrupts.enabled = status.IRES();
         self.interrupts.compatibility = status.CFIS();
         self.drain(view);

@@ -15,8 +15,8 @@ use thiserror::Error;
 
 use crate::IrqLayout;
 use crate::client::lock;
-use crate::eventfd;
 use crate::request::{IrqAction, IrqData, SetIrqs};
+use siov_eventfd as eventfd;
 
 /// What became of a trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

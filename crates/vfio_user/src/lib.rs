@@ -15,7 +15,6 @@ mod counters;
 mod device;
 mod dma;
 mod endpoint;
-mod eventfd;
 mod irqs;
 mod listener;
 mod messages;

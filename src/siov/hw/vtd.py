@@ -9,7 +9,6 @@ from typing import Any
 from siov._core import HostMemory
 from siov._core import RemappingUnit as Engine
 from siov.spec import vtd
-from siov.spec.msi import MsiAddress, MsiData
 
 PAGE = vtd.Unit.size
 
@@ -18,8 +17,9 @@ PAGE = vtd.Unit.size
 class RemappingUnit:
     """A unit whose registers are at `base`, serving the requester ids of `scope` (None: all).
 
-    `on_message(address, data)` gets its own interrupt messages, `on_invalidate(rid)` says whether a device
-    answers an Invalidate Request.
+    `on_invalidate(rid)` says whether a device that is none of the core's answers an Invalidate Request.
+    `settle` delivers what it sends, once it is on the bus of a root complex; until then its own interrupt
+    messages go to `on_message(address, data)`.
     """
 
     name: str
@@ -28,6 +28,7 @@ class RemappingUnit:
     scope: frozenset[int] | None = None
     on_message: Callable[[int, int], None] | None = None
     on_invalidate: Callable[[int], bool] = field(default=lambda rid: True)
+    settle: Callable[[], None] | None = None
 
     @classmethod
     def build(cls, name: str, base: int, memory: HostMemory, **config: Any) -> RemappingUnit:
@@ -57,25 +58,11 @@ class RemappingUnit:
         self.send()
         return result.get("hpa")
 
-    def interrupt(self, rid: int, address: int, data: int) -> tuple[int, int] | None:
-        """An interrupt message of a device as it reaches the CPU: address and data; None for a fault.
-
-        A posted interrupt reaches it as its notification, and so as nothing when none goes out.
-        """
-        result = self.engine.interrupt(rid, address, data)
-        self.send()
-        if "fault" in result:
-            return None
-        if "descriptor" in result:
-            if result["notify"] is None:
-                return None
-            destination, vector = result["notify"]
-        else:
-            destination, vector = result["destination"], result["vector"]
-        return MsiAddress.of(PREFIX=0xFEE, DEST=destination & 0xFF).raw, MsiData.of(VECTOR=vector).raw
-
     def send(self) -> None:
         """Deliver what the unit has sent: its interrupt messages, and invalidations to devices."""
+        if self.settle is not None:
+            self.settle()
+            return
         for kind, *what in self.engine.take_outbound():
             if kind == "message" and self.on_message is not None:
                 self.on_message(what[0], what[1])

@@ -128,11 +128,11 @@ impl Machine {
     }
 
     pub fn w32(&mut self, at: u32, value: u32) {
-        self.unit.mmio_write(&self.memory, at, &value.to_le_bytes());
+        self.unit.mmio_write(&self.memory.view(), at, &value.to_le_bytes());
     }
 
     pub fn w64(&mut self, at: u32, value: u64) {
-        self.unit.mmio_write(&self.memory, at, &value.to_le_bytes());
+        self.unit.mmio_write(&self.memory.view(), at, &value.to_le_bytes());
     }
 
     pub fn r32(&self, at: u32) -> u32 {

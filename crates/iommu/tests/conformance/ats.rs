@@ -1,6 +1,6 @@
 //! Address Translation Services and device TLBs (VT-d 4, PCIe 10).
 
-use siov_iommu::atc::Atc;
+use siov_iommu::atc::{Atc, Refused};
 use siov_iommu::ats::{Completion, MAX_PAGES};
 use siov_iommu::{Access, Config, DeviceInvalidation, Event, Geometry, Request};
 use siov_mem::{Hpa, Iova};
@@ -208,10 +208,19 @@ fn atc(m: &Machine) -> Atc {
     atc
 }
 
-fn dma(m: &mut Machine, atc: &mut Atc, addr: u64, access: Access) -> Result<u64, FaultReason> {
+/// Where it went, or the fault; `None` for what the completion does not permit.
+fn dma(
+    m: &mut Machine,
+    atc: &mut Atc,
+    addr: u64,
+    access: Access,
+) -> Result<u64, Option<FaultReason>> {
     let view = m.memory.view();
     let done = atc.access(&mut m.unit, &view, Some(PASID), Iova(addr), access);
-    done.map(|hpa| hpa.0).map_err(|fault| fault.reason)
+    done.map(|hpa| hpa.0).map_err(|refused| match refused {
+        Refused::Fault(fault) => Some(fault.reason),
+        Refused::NotPermitted => None,
+    })
 }
 
 #[test]
@@ -237,13 +246,31 @@ fn a_write_after_a_read_asks_again_so_that_the_page_gets_dirty() {
 }
 
 #[test]
-fn what_a_device_tlb_may_not_do_ends_in_the_fault_of_the_untranslated_request() {
+fn what_a_completion_does_not_permit_is_not_tried_untranslated_and_no_fault() {
     let (mut m, top) = scene(&Config::default(), |top| first_entry(top, 4));
     m.map(top, 4, 0, 1, fs(0x7000) & !2, fs);
     let mut tlb = atc(&m);
-    assert_eq!(dma(&mut m, &mut tlb, 0, WRITE), Err(FaultReason::SGN_6));
-    assert_eq!(dma(&mut m, &mut tlb, 0x1000, READ), Err(FaultReason::SFS_2));
-    assert_eq!(m.record(0).1 >> 32 & 0xFF, FaultReason::SGN_6 as u64);
+    assert_eq!(dma(&mut m, &mut tlb, 0, WRITE), Err(None));
+    assert_eq!(dma(&mut m, &mut tlb, 0x1000, READ), Err(None));
+    assert_eq!(m.record(0).1, 0);
+    assert_eq!(dma(&mut m, &mut tlb, 0, READ), Ok(0x7000), "the device TLB stays on");
+}
+
+#[test]
+fn a_function_that_may_have_no_device_tlb_goes_untranslated_until_ats_is_enabled_again() {
+    let (mut m, top) = with_stage(&uncached(), |top| first_entry(top, 4));
+    m.map(top, 4, 0, 1, fs(0x7000), fs);
+    let mut tlb = atc(&m);
+    assert_eq!(dma(&mut m, &mut tlb, 0, READ), Ok(0x7000));
+    assert_eq!(m.record(0).1 >> 60 & 3, 1, "the translation request is on record");
+    let at = m.scalable_context_at(RID);
+    m.put(at, &[m.get(at) | 1 << 2]);
+    assert_eq!(dma(&mut m, &mut tlb, 0, READ), Ok(0x7000));
+    assert_eq!((tlb.counters().requests, tlb.len()), (1, 0));
+    tlb.enable(false);
+    tlb.enable(true);
+    assert_eq!(dma(&mut m, &mut tlb, 0, READ), Ok(0x7000));
+    assert_eq!((tlb.counters().requests, tlb.len()), (2, 1));
 }
 
 #[test]
@@ -296,7 +323,7 @@ fn a_device_tlb_is_no_way_around_dte() {
     assert_eq!(dma(&mut m, &mut tlb, 0, READ), Ok(0x7000));
     let at = m.scalable_context_at(RID);
     m.put(at, &[m.get(at) & !(1 << 2)]);
-    assert_eq!(dma(&mut m, &mut tlb, 0, READ), Err(FaultReason::SCT_5));
+    assert_eq!(dma(&mut m, &mut tlb, 0, READ), Err(Some(FaultReason::SCT_5)));
 }
 
 #[test]
@@ -305,6 +332,6 @@ fn a_device_tlb_does_not_lend_a_supervisors_translation_to_a_user() {
     m.map(top, 4, 0, 1, fs(0x7000) & !4, fs);
     let mut tlb = atc(&m);
     assert_eq!(dma(&mut m, &mut tlb, 0, SUPERVISOR), Ok(0x7000));
-    assert_eq!(dma(&mut m, &mut tlb, 0, READ), Err(FaultReason::SGN_2));
+    assert_eq!(dma(&mut m, &mut tlb, 0, READ), Err(None));
     assert_eq!(dma(&mut m, &mut tlb, 0, SUPERVISOR), Ok(0x7000));
 }

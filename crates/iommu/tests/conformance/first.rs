@@ -231,9 +231,9 @@ fn a_page_that_two_units_mark_at_once_is_dirty_if_one_of_them_wrote() {
         (0..PAGES).map(|page| m.map(top, 4, page << 12, 1, fs(page << 12), fs)).collect();
     let mut other = Unit::new(&uncached());
     for (at, value) in [(unit::RTADDR::AT, m.r64(unit::RTADDR::AT)), (unit::GCMD::AT, 1 << 30)] {
-        other.mmio_write(&m.memory, at, &value.to_le_bytes());
+        other.mmio_write(&m.memory.view(), at, &value.to_le_bytes());
     }
-    other.mmio_write(&m.memory, unit::GCMD::AT, &(1u32 << 31).to_le_bytes());
+    other.mmio_write(&m.memory.view(), unit::GCMD::AT, &(1u32 << 31).to_le_bytes());
     let memory = &m.memory;
     let start = Barrier::new(2);
     let go = |unit: &mut Unit, access| {

@@ -178,9 +178,10 @@ impl Scene {
         let found = if by_device {
             let view = self.m.memory.view();
             let done = space.atc.access(&mut self.m.unit, &view, space.pasid, Iova(addr), access);
-            done.map(|hpa| hpa.0)
+            done.map(|hpa| hpa.0).map_err(|refused| format!("{refused:?}"))
         } else {
-            self.m.access(space.rid, space.pasid, addr, access).map(|t| t.hpa.0)
+            let done = self.m.access(space.rid, space.pasid, addr, access);
+            done.map(|t| t.hpa.0).map_err(|fault| format!("{fault:?}"))
         };
         let allowed = space.allowed(page, by_device);
         match found {

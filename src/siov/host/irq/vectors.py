@@ -119,8 +119,12 @@ class IrqVectors:
             self.remapper.free_irtes(irq.remap.index)
 
     def deliver(self, address: int, data: int) -> None:
-        """A message has arrived: run its handler; one without is counted as spurious."""
-        irq = Irq(MsiAddress(address & 0xFFFF_FFFF).DEST, MsiData(data).VECTOR)
+        """A message in compatibility format has arrived."""
+        self.interrupt(MsiAddress(address & 0xFFFF_FFFF).DEST, MsiData(data).VECTOR)
+
+    def interrupt(self, cpu: int, vector: int) -> None:
+        """A vector of a CPU was raised: run its handler; one without is counted as spurious."""
+        irq = Irq(cpu, vector)
         if irq not in self.actions:
             self.spurious += 1
             return

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from threading import RLock
 
-from siov.hw.memory import Dram
+from siov._core import Bus as CoreBus
+from siov._core import HostMemory
+from siov.hw.memory import Dram, HostDram
 from siov.hw.pcie import errors
 from siov.hw.pcie.function import Function
 from siov.hw.pcie.port import Bus, Port
@@ -63,6 +66,10 @@ class RootComplex:
     `outbound` and `inbound` are the ATU's windows; the first that covers an access takes it. `trace` gets
     each TLP that leaves or reaches the root complex, with its direction. The first of `units` that serves a
     device translates its requests; where none does, its addresses are those of the host.
+
+    `core` is the bus of the functions that reach memory by themselves, with the same memory and units.
+    `on_interrupt` gets the interrupt messages of Python's functions as they were written, `on_vector` each
+    (destination, vector) that reaches a CPU and has no target in `core`.
     """
 
     def __init__(self, memory: Dram, outbound: Sequence[Window], inbound: Sequence[Window]) -> None:
@@ -70,9 +77,30 @@ class RootComplex:
         self.outbound = tuple(outbound)
         self.inbound = tuple(inbound)
         self.bus = Bus()
-        self.units: list[RemappingUnit] = []
+        self.core = CoreBus(memory.core if isinstance(memory, HostDram) else HostMemory(0))
+        self._units: list[RemappingUnit] = []
         self.trace: Callable[[str, Request | Msg | Cpl], None] | None = None
         self.on_interrupt: Callable[[Interrupt], None] | None = None
+        self.on_vector: Callable[[int, int], None] | None = None
+        self._handling = RLock()  # handlers of the host run one at a time, whoever delivers
+
+    @property
+    def units(self) -> Sequence[RemappingUnit]:
+        """The remapping units, in the order in which they are asked whether they serve a device."""
+        return tuple(self._units)
+
+    def add_unit(self, unit: RemappingUnit) -> None:
+        """Put a remapping unit in front of the devices of its scope; `ValueError` when there are too many."""
+        self.core.add_unit(unit.engine, unit.scope)
+        unit.settle = self.settle
+        self._units.append(unit)
+
+    def settle(self) -> None:
+        """Deliver what units have sent and what waits for the CPUs, until nothing is left."""
+        busy = True
+        while busy:
+            busy = self._invalidations()
+            busy |= self._vectors()
 
     def attach(self, function: Function) -> None:
         """Put a port or an integrated endpoint on bus 0; `ValueError` when the place is taken."""
@@ -83,7 +111,7 @@ class RootComplex:
         """The CPU reads `size` bytes at a physical address; all ones where nobody answers."""
         if address + size <= self.memory.size:
             return self.memory.read(address, size)
-        for unit in self.units:
+        for unit in self._units:
             if unit.covers(address, size):
                 return unit.read(address, size)
         window = self._window(address, size)
@@ -105,7 +133,7 @@ class RootComplex:
         if address + len(data) <= self.memory.size:
             self.memory.write(address, data)
             return
-        for unit in self.units:
+        for unit in self._units:
             if unit.covers(address, len(data)):
                 unit.write(address, data)
                 return
@@ -160,10 +188,11 @@ class RootComplex:
             "outbound": [window.__repr__() for window in self.outbound],
             "inbound": [window.__repr__() for window in self.inbound],
             "bus": [function.inspect() for function in self.bus],
+            "cpus": self.core.inspect(),
         }
 
     def _unit(self, requester: Bdf) -> RemappingUnit | None:
-        return next((unit for unit in self.units if unit.serves(int(requester))), None)
+        return next((unit for unit in self._units if unit.serves(int(requester))), None)
 
     def _window(self, address: int, size: int) -> Window | None:
         return next((window for window in self.outbound if window.covers(address, size)), None)
@@ -183,6 +212,8 @@ class RootComplex:
 
     def _finish(self, request: Request, port: Port | None, completion: Cpl | None) -> Cpl | None:
         """Note in the root port how a request of the CPU ended: a completion, or none in time."""
+        if self.core.busy:
+            self.settle()
         if isinstance(request, MWr):
             return None
         if completion is None:
@@ -206,14 +237,30 @@ class RootComplex:
 
     def _interrupt(self, tlp: MWr) -> None:
         address, data = tlp.address, int.from_bytes(tlp.data, "little")
-        unit = self._unit(tlp.requester)
-        if unit is not None:
-            remapped = unit.interrupt(int(tlp.requester), address, data)
-            if remapped is None:
-                return
-            address, data = remapped
         if self.on_interrupt is not None:
             self.on_interrupt(Interrupt(tlp.requester, address, data))
+        self.core.message(int(tlp.requester), address, data)
+        self.settle()
+
+    def _invalidations(self) -> bool:
+        """Answer the Invalidate Requests to functions of Python, which have no device TLB."""
+        unanswered = self.core.settle()
+        for number, rid, itag in unanswered:
+            if self._units[number].on_invalidate(rid):
+                self.core.answer(number, rid, itag)
+            else:
+                self.core.time_out(number)
+        return bool(unanswered)
+
+    def _vectors(self) -> bool:
+        """Have the host's handlers run."""
+        if self.on_vector is None:
+            return False
+        with self._handling:
+            pending = self.core.take()
+            for destination, vector, _ in pending:
+                self.on_vector(destination, vector)
+        return bool(pending)
 
     def _traced(self, direction: str, tlp: Request | Msg | Cpl) -> None:
         if self.trace is not None:

@@ -50,7 +50,7 @@ struct Ended {
 }
 
 /// `EINVAL` for anything but an eventfd: a write to it could block, kill us or fill a disk.
-pub(crate) fn check(fd: &OwnedFd) -> Result<(), Errno> {
+pub fn check(fd: &OwnedFd) -> Result<(), Errno> {
     // The kernel prints a file that has a path with a leading slash, so no file can pass as one.
     let name = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
     match name {
@@ -60,7 +60,7 @@ pub(crate) fn check(fd: &OwnedFd) -> Result<(), Errno> {
 }
 
 /// Adds one to the eventfd, unless it is full: then its owner has all it needs to wake up.
-pub(crate) fn signal(eventfd: &OwnedFd) {
+pub fn signal(eventfd: &OwnedFd) {
     if !signal_by_aio(eventfd) && unblock(eventfd).is_ok() {
         let _ = write(eventfd, &1u64.to_ne_bytes());
     }
