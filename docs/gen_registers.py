@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any, get_origin
 
 from siov import spec
 from siov.spec.word import Field, RegisterBlock, Span, Word
@@ -42,16 +42,23 @@ class Page:
             and thing.__module__ == self.module.__name__
         ]
 
+    def numbers(self) -> list[tuple[str, int, str]]:
+        """Name, value and meaning of each number that the module annotates with what it means."""
+        found = inspect.get_annotations(self.module).items()
+        return [
+            (name, getattr(self.module, name), kind.__metadata__[0])
+            for name, kind in found
+            if get_origin(kind) is Annotated
+        ]
+
 
 def spec_pages() -> list[Page]:
     """A page for each module of `siov.spec` that declares something."""
     found = []
     for info in pkgutil.walk_packages(spec.__path__, "siov.spec."):
         page = Page(importlib.import_module(info.name))
-        if (
-            any(page.declared(kind) for kind in (Word, RegisterBlock, IntEnum))
-            and info.name != "siov.spec.word"
-        ):
+        declares = page.numbers() or any(page.declared(kind) for kind in (Word, RegisterBlock, IntEnum))
+        if declares and info.name != "siov.spec.word":
             found.append(page)
     return sorted(found, key=lambda page: page.name)
 
@@ -98,6 +105,9 @@ def spec_page(page: Page) -> str:
     head, _, rest = doc.partition("\n")
     lines = [f"# {head.rstrip('.')}", "", f'<p class="place" markdown>`src/siov/spec/{source(page)}`</p>', ""]
     lines += [rest.strip(), ""] if rest.strip() else []
+    if numbers := page.numbers():
+        rows = [(f"`{name}`", f"{value:,}", doc) for name, value, doc in numbers]
+        lines += [*table(("Name", "Value", "What it is"), rows), ""]
     for block in page.declared(RegisterBlock):
         lines += block_lines(block, page)
     for word in page.declared(Word):
@@ -132,6 +142,7 @@ def block_lines(block: type[RegisterBlock], page: Page) -> list[str]:
 def word_lines(word: type[Word], page: Page, level: int) -> list[str]:
     """A word: width, offset and section, then its fields."""
     at = [f"offset {word.at:#x}"] if hasattr(word, "at") else []
+    at += [f"{word.count:,} of them, {word.stride:#x} bytes apart"] if word.count > 1 else []
     about = place(*at, f"{word.width} bits", f"reset {reset(word)}", word.ref)
     rows = [
         (

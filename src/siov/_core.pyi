@@ -254,3 +254,109 @@ class CpuCore:
         """Every event's name and its count; those that begin with `flush_` are the causes of flushes."""
     def inspect(self) -> dict[str, Any]:
         """Whether a `guest` runs, the control registers of who runs, and lines `cached` by cache."""
+
+class Clock:
+    """A clock in nanoseconds, shared by the devices of a machine.
+
+    The real one is the time of day when it was made, and goes on at the monotonic clock's pace. The virtual
+    one begins at 0 and stands still until it is advanced.
+    """
+
+    def __init__(self, *, virtual: bool = False) -> None: ...
+    @property
+    def virtual(self) -> bool:
+        """Whether it stands still until it is advanced."""
+    def now(self) -> int:
+        """Nanoseconds."""
+    def advance(self, by: int) -> int:
+        """Move a virtual clock on by nanoseconds; gives its new time. `ValueError` for a real one."""
+
+class Port:
+    """What a port of a NIC can be plugged into; one NIC at a time.
+
+    Frames are Ethernet frames without their FCS, 14 to 65,550 bytes long. Nothing ever waits: what can't be
+    taken at once is dropped and counted. `speed` is what is reported, in Mbit/s; nothing is slowed to it.
+    `OSError` when the system refuses something.
+    """
+
+    @staticmethod
+    def sink(*, speed: int = 100_000) -> Port:
+        """Takes everything, gives nothing."""
+    @staticmethod
+    def loopback(frames: int = 1024, *, speed: int = 100_000) -> Port:
+        """Gives back what it takes; holds at most so many frames."""
+    @staticmethod
+    def cable(*, frames: int = 1024, size: int = 2_097_152, speed: int = 100_000) -> tuple[Port, Port]:
+        """Make two ends; each direction holds at most so many frames and bytes."""
+    @staticmethod
+    def pcap(
+        clock: Clock,
+        *,
+        write: str | PathLike[str] | None = None,
+        read: str | PathLike[str] | None = None,
+        name: str = "port",
+        paced: bool = False,
+        repeat: bool = False,
+        limit: int = 1_073_741_824,
+        speed: int = 100_000,
+    ) -> Port:
+        """Write what the port sends to a pcapng file, and have it receive what a file holds, or either.
+
+        `name` is the interface's in the file, of at most `limit` bytes. Reads pcapng and pcap: at once, or
+        `paced` by their timestamps against the clock; again and again with `repeat`. `ValueError` for a file
+        that is none or holds no Ethernet; damage further in ends the frames, with an event.
+        """
+    @staticmethod
+    def tap(fd: int, name: str, *, speed: int = 100_000) -> Port:
+        """A TAP that `siov.hw.tap.open_tap` opened; the port duplicates the descriptor."""
+    @staticmethod
+    def stream(
+        path: str | PathLike[str], *, listen: bool = False, size: int = 262_144, speed: int = 100_000
+    ) -> Port:
+        """QEMU's `-netdev stream` over a UNIX socket, as the side that listens or connects.
+
+        At most `size` bytes wait for a peer that reads slowly. A listening side takes the next peer when one
+        is gone; a connecting one tries again each second.
+        """
+    @staticmethod
+    def dgram(path: str | PathLike[str], peer: str | PathLike[str], *, speed: int = 100_000) -> Port:
+        """QEMU's `-netdev dgram`: a UNIX socket at `path` that sends to `peer`, a datagram a frame."""
+    @staticmethod
+    def bridge(
+        ports: int,
+        clock: Clock,
+        *,
+        reflective_relay: bool = False,
+        stations: int = 4096,
+        aging: int = 300_000_000_000,
+        frames: int = 1024,
+        speed: int = 100_000,
+    ) -> list[Port]:
+        """Make the ports of one bridge (IEEE 802.1Q; `reflective_relay` as 802.1Qbg has it, on every port).
+
+        It knows at most so many stations, and forgets one of which nothing came for `aging` nanoseconds.
+        """
+    @property
+    def kind(self) -> str:
+        """sink, loopback, cable, pcap, tap, stream, dgram or bridge."""
+    @property
+    def link(self) -> bool:
+        """Whether both sides are there and neither has taken the link down."""
+    def set_link(self, up: bool) -> None:
+        """Take this side's part of the link up or down."""
+    @property
+    def speed(self) -> int:
+        """Mbit/s, as reported."""
+    def send(self, frame: bytes) -> bool:
+        """Send a frame as a NIC would; False if it was dropped. `RuntimeError` while a NIC has the port."""
+    def receive(self, limit: int = 64) -> list[bytes]:
+        """At most `limit` frames that are there, in order; `RuntimeError` while a NIC has the port."""
+    def set_reflective_relay(self, on: bool) -> None:
+        """Of a bridge's port; `ValueError` for another kind."""
+    def take_event(self) -> str | None:
+        """What went wrong outside since the last call, in one sentence."""
+    @property
+    def counters(self) -> dict[str, int]:
+        """`sent`, `sent_bytes`, `received`, `received_bytes`, and `dropped_` with each reason."""
+    def inspect(self) -> dict[str, Any]:
+        """`kind`, `link`, `speed`, `plugged`, `state` (a line of text) and `counters`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from siov.spec import pcie, testfn, vtd
+from siov.spec import e810, pcie, testfn, vtd
 from siov.spec.pcie import Type0
 from siov.spec.word import RO, RW, Access, RegisterBlock, Word, bits, place
 
@@ -153,6 +153,9 @@ def test_the_masks_and_reset_values_of_every_word_agree_with_its_class(tool):
         }
         if hasattr(cls, "at"):
             expected["AT"] = cls.at
+        if cls.count > 1:
+            expected["STRIDE"] = cls.stride
+            assert f"pub const COUNT: u32 = {cls.count};" in written[path]
         assert constants == expected, path
 
 
@@ -204,11 +207,13 @@ def leaves(cls: type[RegisterBlock]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "cls", [Type0, pcie.Type1, pcie.Express, pcie.AerRoot, pcie.SrIov, testfn.Bar0, vtd.Unit]
+    "cls",
+    [Type0, pcie.Type1, pcie.Express, pcie.AerRoot, pcie.SrIov, testfn.Bar0, vtd.Unit, e810.Bar0, e810.Pages],
 )
 def test_the_registers_of_a_block_are_numbered_by_offset_and_named_with_their_block(tool, cls):
     text = GENERATED.read_text()
-    start = text.index(f"pub mod {tool.snake(cls.__name__)} {{")
+    part = text.index(f"\npub mod {cls.__module__.split('.')[2]} {{")
+    start = text.index(f"    pub mod {tool.snake(cls.__name__)} {{", part)
     listed = re.search(r"pub const ALL: \[Self; (\d+)\] = \[(.*?)\];", text[start:])
     assert listed[2].replace("Self::", "").split(", ") == leaves(cls)
     assert int(listed[1]) == len(leaves(cls))
@@ -232,6 +237,17 @@ def test_a_span_of_a_register_carries_its_masks_and_place(tool):
         'Span { at: 0x10, count: 4, stride: 0x8, what: What::Register(Register { name: "ROW", size: 3, '
         "reset: 0x3, rw: 0xff, rw1c: 0xff00, sticky: 0xff00 }) },"
     )
+
+
+def test_a_number_annotated_with_what_it_means_becomes_a_constant(tool):
+    found = {name: (doc, value) for name, doc, value in tool.constants(e810.counts)}
+    assert found["RX_QUEUES"] == ("Receive queues", 2048)
+    part = GENERATED.read_text().split("\npub mod e810 {")[1].split("\npub mod ")[0]
+    assert "    /// Receive queues\n    pub const RX_QUEUES: u32 = 0x800;" in part
+
+
+def test_a_block_may_place_a_block_that_a_part_further_down_declares(tool):
+    assert '"MSIX", &crate::pcie::msix_entry::BLOCK' in GENERATED.read_text()
 
 
 @pytest.mark.parametrize(

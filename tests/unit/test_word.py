@@ -407,6 +407,28 @@ def test_a_register_in_a_gap_of_a_row_is_refused():
             B = place(CTL, at=4)
 
 
+def test_a_word_in_a_block_s_body_with_a_count_is_a_row_of_whole_words_or_a_stride_apart():
+    class B(RegisterBlock, size=0x40, ref="test"):
+        class CLOSE(Word, width=32, at=0x0, count=3, ref="test"):
+            F = bits(7, 0, "field")
+
+        class FAR(CLOSE, width=32, at=0x10, count=2, stride=0x20, ref="test"):
+            pass
+
+    assert list(B.spans["CLOSE"].offsets()) == [0x0, 0x4, 0x8]
+    assert list(B.spans["FAR"].offsets()) == [0x10, 0x30]
+
+
+def test_a_word_that_inherits_from_a_row_is_not_a_row_itself():
+    class Row(Word, width=32, at=0x0, count=3, stride=8, ref="test"):
+        F = bits(7, 0, "field")
+
+    class One(Row, width=16, at=0x20, ref="test"):
+        pass
+
+    assert (One.count, One.stride) == (1, 2)
+
+
 def test_a_register_past_the_block_s_end_is_refused_with_where_it_ends():
     with refused(r"BAD\.A at 0xc ends at 0x14, past the block's 0x10 bytes"):
 

@@ -5,6 +5,7 @@ mod bus;
 mod endpoint;
 mod iommu;
 mod mmu;
+mod port;
 mod regfile;
 
 use pyo3::prelude::*;
@@ -22,6 +23,8 @@ mod _core {
     use super::iommu::{PyHostMemory, PyRemappingUnit, bench_translate};
     #[pymodule_export]
     use super::mmu::PyCpuCore;
+    #[pymodule_export]
+    use super::port::{PyClock, PyPort};
     #[pymodule_export]
     use super::regfile::PyRegFile;
 }

@@ -719,18 +719,6 @@ pub mod e810 {
         }
     }
 
-    /// Parameters of a command without a buffer: nothing in common. (E810 ice_adminq_cmd.h)
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct AqParams(pub [u64; 2]);
-    impl AqParams {
-        /// Bits that are reserved: no field covers them.
-        pub const RSVD: [u64; 2] = [0xffffffffffffffff, 0xffffffffffffffff];
-        /// The word out of its 16 little-endian bytes.
-        pub fn from_bytes(bytes: &[u8; 16]) -> Self { Self(from_bytes(bytes)) }
-        /// The word as 16 little-endian bytes.
-        pub fn to_bytes(self) -> [u8; 16] { to_bytes(&self.0) }
-    }
-
     /// Parameters of a command with a buffer. (E810 ice_adminq_cmd.h)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct AqBuffer(pub [u64; 2]);
@@ -5817,7 +5805,7 @@ pub mod e810 {
             }
         }
 
-        /// Reset status of a VSI; software writes what a vdev's owner is to see there. (E810 ice_hw_autogen.h)
+        /// Reset status of a VSI; the driver writes 2 when it has made a virtual device of it. (E810 ice_hw_autogen.h)
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         pub struct VSIGEN_RSTAT(pub u32);
         impl VSIGEN_RSTAT {
@@ -5826,7 +5814,7 @@ pub mod e810 {
             /// Bits that software only reads.
             pub const RO_MASK: u32 = 0x1;
             /// Bits that a write stores.
-            pub const RW_MASK: u32 = 0x6;
+            pub const RW_MASK: u32 = 0x2;
             /// Bits that a written 1 clears.
             pub const RW1C_MASK: u32 = 0x0;
             /// Bits written for their effect, that read as zero.
@@ -5834,7 +5822,7 @@ pub mod e810 {
             /// Bits that a function-level reset keeps.
             pub const STICKY_MASK: u32 = 0x0;
             /// Bits that are reserved: no field covers them.
-            pub const RSVD: u32 = 0xfffffff8;
+            pub const RSVD: u32 = 0xfffffffc;
             /// Byte offset in its block.
             pub const AT: u32 = 0x92800;
             /// How many there are in a row.
@@ -5848,11 +5836,11 @@ pub mod e810 {
                 self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
                 self
             }
-            /// Bits 2:1: software's own: bit 1 is set when the vdev has been made (RW)
-            pub const fn STATE(self) -> u8 { ((self.0 >> 1) & 0x3) as u8 }
-            /// The word with bits 2:1 set.
-            pub const fn with_STATE(mut self, value: u8) -> Self {
-                self.0 = (self.0 & !0x6) | (((value as u32) << 1) & 0x6);
+            /// Bits 1: software's own: the virtual device has been made (RW)
+            pub const fn MADE(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_MADE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
                 self
             }
         }
@@ -6794,7 +6782,7 @@ pub mod e810 {
             PFGEN_CTRL,
             /// Reset trigger of a VSI.
             VSIGEN_RTRIG,
-            /// Reset status of a VSI; software writes what a vdev's owner is to see there.
+            /// Reset status of a VSI; the driver writes 2 when it has made a virtual device of it.
             VSIGEN_RSTAT,
             /// One bit for each virtual function that had a function-level reset.
             GLGEN_VFLRSTAT,
@@ -6861,7 +6849,7 @@ pub mod e810 {
                 Span { at: 0x90800, count: 256, stride: 0x4, what: What::Register(Register { name: "VPGEN_VFRSTAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x91000, count: 1, stride: 0x4, what: What::Register(Register { name: "PFGEN_CTRL", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x91800, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIGEN_RTRIG", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
-                Span { at: 0x92800, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIGEN_RSTAT", size: 4, reset: 0x1, rw: 0x6, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x92800, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIGEN_RSTAT", size: 4, reset: 0x1, rw: 0x2, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x93a04, count: 8, stride: 0x4, what: What::Register(Register { name: "GLGEN_VFLRSTAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x9da00, count: 1, stride: 0x4, what: What::Register(Register { name: "PFPCI_STATUS1", size: 4, reset: 0x1, rw: 0x0, rw1c: 0x0, sticky: 0x1 }) },
                 Span { at: 0x9de00, count: 1, stride: 0x4, what: What::Register(Register { name: "PFPCI_DEVID", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },
@@ -15980,7 +15968,7 @@ pub mod e810 {
             PFGEN_CTRL,
             /// Reset trigger of a VSI.
             VSIGEN_RTRIG,
-            /// Reset status of a VSI; software writes what a vdev's owner is to see there.
+            /// Reset status of a VSI; the driver writes 2 when it has made a virtual device of it.
             VSIGEN_RSTAT,
             /// One bit for each virtual function that had a function-level reset.
             GLGEN_VFLRSTAT,
@@ -16316,7 +16304,7 @@ pub mod e810 {
                 Span { at: 0x90800, count: 256, stride: 0x4, what: What::Register(Register { name: "VPGEN_VFRSTAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x91000, count: 1, stride: 0x4, what: What::Register(Register { name: "PFGEN_CTRL", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x91800, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIGEN_RTRIG", size: 4, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
-                Span { at: 0x92800, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIGEN_RSTAT", size: 4, reset: 0x1, rw: 0x6, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x92800, count: 768, stride: 0x4, what: What::Register(Register { name: "VSIGEN_RSTAT", size: 4, reset: 0x1, rw: 0x2, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x93a04, count: 8, stride: 0x4, what: What::Register(Register { name: "GLGEN_VFLRSTAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x9da00, count: 1, stride: 0x4, what: What::Register(Register { name: "PFPCI_STATUS1", size: 4, reset: 0x1, rw: 0x0, rw1c: 0x0, sticky: 0x1 }) },
                 Span { at: 0x9de00, count: 1, stride: 0x4, what: What::Register(Register { name: "PFPCI_DEVID", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0xffffffff }) },

@@ -170,6 +170,12 @@ impl Layout {
         Some(&self.leaves.get(usize::from(id))?.register)
     }
 
+    /// The register that covers an offset, by id, and which element of its row; `None` in a gap.
+    pub fn find(&self, at: u32) -> Option<(u16, u32)> {
+        let found = find(&self.nodes, at).filter(|found| found.at <= at)?;
+        Some((found.id, found.index))
+    }
+
     /// How many elements the register's row has, 0 when there is no such register.
     pub fn elements(&self, id: u16) -> u32 {
         self.leaves.get(usize::from(id)).map_or(0, |leaf| leaf.elements)

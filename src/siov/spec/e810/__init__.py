@@ -12,7 +12,6 @@ from siov.spec.e810.adminq import (
     AqDesc,
     AqFlags,
     AqOpcode,
-    AqParams,
     AqRc,
 )
 from siov.spec.e810.aq_device import (
@@ -176,19 +175,11 @@ from siov.spec.e810.descriptors import (
     TxDoneQw1,
 )
 from siov.spec.e810.flow import (
-    FilterCount,
     Flow,
-    Malicious,
-    MaliciousReceive,
-    VsiFilterCount,
 )
 from siov.spec.e810.interrupts import (
-    CauseControl,
-    DynamicControl,
     ImsSlot,
     Interrupts,
-    RateLimit,
-    ThrottlingTimer,
     Vector,
     WideCauseControl,
 )
@@ -212,7 +203,6 @@ from siov.spec.e810.receive import (
     RxFlexOvsQw3,
     RxFlexQw0,
     RxFlexQw2,
-    RxFlexStatus0,
     RxLegacyQw0,
     RxLegacyQw1,
     RxLegacyQw2,
@@ -226,8 +216,6 @@ from siov.spec.e810.registers import (
     Pages,
 )
 from siov.spec.e810.statistics import (
-    Counter32,
-    Counter40,
     Statistics,
 )
 from siov.spec.e810.vsi import (
@@ -237,7 +225,6 @@ from siov.spec.e810.vsi import (
     RssHash,
     RssLut,
     TxVlanMode,
-    UpTable,
     VsiProperties,
 )
 
@@ -319,7 +306,6 @@ __all__ = [
     "AqOpcode",
     "AqPackageState",
     "AqPackageVersion",
-    "AqParams",
     "AqPhyCapsData",
     "AqPhyConfigData",
     "AqQueryPortEts",
@@ -358,16 +344,11 @@ __all__ = [
     "Bar0",
     "Bar3",
     "Capability",
-    "CauseControl",
     "CompReport",
     "Control",
-    "Counter32",
-    "Counter40",
     "DeviceState",
     "DisableCommand",
-    "DynamicControl",
     "FdSpace",
-    "FilterCount",
     "Flow",
     "FltrProgQw0",
     "FltrProgQw1",
@@ -382,8 +363,6 @@ __all__ = [
     "LutSize",
     "LutType",
     "MacAddressType",
-    "Malicious",
-    "MaliciousReceive",
     "OuterTag",
     "OuterVlanMode",
     "Pages",
@@ -397,7 +376,6 @@ __all__ = [
     "QueueLength",
     "QueueTail",
     "Queues",
-    "RateLimit",
     "RecipeId",
     "ResetType",
     "ResourceAccess",
@@ -411,7 +389,6 @@ __all__ = [
     "RxFlexOvsQw3",
     "RxFlexQw0",
     "RxFlexQw2",
-    "RxFlexStatus0",
     "RxLegacyQw0",
     "RxLegacyQw1",
     "RxLegacyQw2",
@@ -428,7 +405,6 @@ __all__ = [
     "Statistics",
     "SwitchElementType",
     "SwitchRuleType",
-    "ThrottlingTimer",
     "TxCtxQw0",
     "TxCtxQw1",
     "TxDataQw0",
@@ -436,10 +412,8 @@ __all__ = [
     "TxDoneQw1",
     "TxQueueContext",
     "TxVlanMode",
-    "UpTable",
     "Vector",
     "VmvfType",
-    "VsiFilterCount",
     "VsiMailbox",
     "VsiProperties",
     "VsiType",

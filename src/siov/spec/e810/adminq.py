@@ -206,10 +206,6 @@ class AqDesc(Word, width=256, ref=REF):
     ADDR_LOW = bits(255, 224, "address of the buffer, low half; or parameters")
 
 
-class AqParams(Word, width=128, ref=REF):
-    """Parameters of a command without a buffer: nothing in common."""
-
-
 class AqBuffer(Word, width=128, ref=REF):
     """Parameters of a command with a buffer."""
 

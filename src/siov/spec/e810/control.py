@@ -1,6 +1,6 @@
 """Registers of the whole device and of its function: resets, states, PCI and non-volatile memory.
 
-A register whose reset source is not the function's reset is sticky here: GLOBR and CORER are cold resets.
+What outlives a reset of the function is sticky; a core or global reset of the device is a cold one.
 """
 
 from enum import IntEnum
@@ -59,10 +59,10 @@ class Control(RegisterBlock, size=BAR0_SIZE, ref=REF):
         VMSWR = bit(0, "reset the VSI; stays until software clears it", RW)
 
     class VSIGEN_RSTAT(Word, width=32, at=0x00092800, count=VSIS, ref=REF):
-        """Reset status of a VSI; software writes what a vdev's owner is to see there."""
+        """Reset status of a VSI; the driver writes 2 when it has made a virtual device of it."""
 
         VMRD = bit(0, "the reset is done", RO, reset=1)
-        STATE = bits(2, 1, "software's own: bit 1 is set when the vdev has been made", RW)
+        MADE = bit(1, "software's own: the virtual device has been made", RW)
 
     class GLGEN_VFLRSTAT(Word, width=32, at=0x00093A04, count=8, ref=REF):
         """One bit for each virtual function that had a function-level reset."""

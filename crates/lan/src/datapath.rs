@@ -1,0 +1,331 @@
+//! The workers together, as control sees them.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use siov_bus::{Gate, Requester};
+use siov_port::{Clock, InUse, Port};
+use siov_switch::{DropReason, FlowTable, VsiId};
+
+use crate::causes::{Outcome, Sink};
+use crate::doorbell::DirectPage;
+use crate::engine::Engine;
+use crate::interrupt::Cause;
+use crate::rx::{RxQueue, RxSetup};
+use crate::shared::Shared;
+use crate::stats::{PortCounters, VsiCounters};
+use crate::tables::Tables;
+use crate::tx::{TxQueue, TxSetup};
+use crate::worker::Worker;
+
+/// How many queues a data path has, and how many workers share them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Doorbells of transmit queues.
+    pub tx: usize,
+    /// Receive queues.
+    pub rx: usize,
+    /// Workers, one or more.
+    pub workers: usize,
+}
+
+/// Queues, switch and ports of a device.
+///
+/// What changes something waits for the batch that is under way: when it returns, no DMA of what was before
+/// comes any more.
+pub struct DataPath {
+    shared: Arc<Shared>,
+    engines: Vec<Arc<Gate<Engine>>>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl fmt::Debug for DataPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataPath").field("workers", &self.engines.len()).finish_non_exhaustive()
+    }
+}
+
+impl DataPath {
+    /// Everything off; each worker has a shard of the requester's device TLB.
+    pub fn new(
+        requester: &Requester,
+        tables: Tables,
+        flows: FlowTable,
+        clock: Clock,
+        shape: Shape,
+    ) -> Self {
+        let Shape { tx, rx, workers } = shape;
+        let workers = workers.max(1);
+        let engine = |n| Arc::new(Gate::new(Engine::new(n, workers, requester.port(), tx, rx)));
+        Self {
+            engines: (0..workers).map(engine).collect(),
+            shared: Arc::new(Shared::new(tables, flows, clock, tx, rx, workers)),
+            running: Mutex::new(None),
+        }
+    }
+
+    fn engine(&self, queue: u16) -> Option<&Gate<Engine>> {
+        self.engines.get(usize::from(queue) % self.engines.len()).map(|engine| &**engine)
+    }
+
+    /// A transmit queue's doorbell rings.
+    #[inline]
+    pub fn ring(&self, queue: u32, tail: u32) {
+        let worker = queue as usize % self.engines.len();
+        self.shared.doorbells.ring(worker, queue as usize, tail);
+        self.shared.wake(worker);
+    }
+
+    /// What a transmit queue's doorbell holds.
+    pub fn tx_tail(&self, queue: u32) -> u32 {
+        self.shared.doorbells.tx_tail(queue as usize)
+    }
+
+    /// Software posts receive buffers.
+    pub fn set_rx_tail(&self, queue: u32, tail: u32) {
+        self.shared.doorbells.set_rx_tail(queue as usize, tail);
+    }
+
+    /// What a receive queue's tail holds.
+    pub fn rx_tail(&self, queue: u32) -> u32 {
+        self.shared.doorbells.rx_tail(queue as usize)
+    }
+
+    /// Enables a transmit queue, from its ring's first entry on; false for a context no queue can have.
+    pub(crate) fn tx_enable(&self, queue: u16, setup: &TxSetup) -> bool {
+        let Some(new) = TxQueue::new(queue, setup) else { return false };
+        self.shared.doorbells.forget_tx(queue.into());
+        let Some(engine) = self.engine(queue) else { return false };
+        engine.control().place(queue).map(|place| *place = Some(Box::new(new))).is_some()
+    }
+
+    /// Disables a transmit queue; whether it was enabled.
+    pub fn tx_disable(&self, queue: u16) -> bool {
+        let Some(engine) = self.engine(queue) else { return false };
+        let mut engine = engine.control();
+        engine.set_direct(queue, false);
+        engine.place(queue).is_some_and(|place| place.take().is_some())
+    }
+
+    /// Where hardware is in a transmit queue; `None` when it is disabled.
+    pub fn tx_head(&self, queue: u16) -> Option<u32> {
+        self.engine(queue)?.control().queue(queue).map(|queue| queue.ring.head)
+    }
+
+    /// Enables a receive queue, from its ring's first entry on; false for a context no queue can have.
+    pub(crate) fn rx_enable(&self, queue: u16, setup: &RxSetup) -> bool {
+        let Some(new) = RxQueue::new(setup) else { return false };
+        let Some(engine) = self.engine(queue) else { return false };
+        let mut engine = engine.control();
+        let place = engine.forward.receive.place(queue);
+        place.map(|place| *place = Some(Box::new(new))).is_some()
+    }
+
+    /// Disables a receive queue; whether it was enabled.
+    pub fn rx_disable(&self, queue: u16) -> bool {
+        let Some(engine) = self.engine(queue) else { return false };
+        let mut engine = engine.control();
+        engine.forward.receive.place(queue).is_some_and(|place| place.take().is_some())
+    }
+
+    /// What a transmit queue's reports raise.
+    pub fn set_tx_cause(&self, queue: u16, cause: Cause) {
+        if let Some(engine) = self.engine(queue)
+            && let Some(queue) = engine.control().queue(queue)
+        {
+            queue.cause = cause;
+        }
+    }
+
+    /// What a receive queue's frames raise.
+    pub fn set_rx_cause(&self, queue: u16, cause: Cause) {
+        if let Some(engine) = self.engine(queue)
+            && let Some(queue) = engine.control().forward.receive.queue(queue)
+        {
+            queue.cause = cause;
+        }
+    }
+
+    /// Has a transmit queue's tail be polled in shared memory; false when the queue is disabled.
+    pub(crate) fn set_direct_tx(&self, queue: u16, page: Option<DirectPage>) -> bool {
+        let Some(gate) = self.engine(queue) else { return false };
+        let mut engine = gate.control();
+        let direct = page.is_some();
+        let Some(found) = engine.queue(queue) else { return false };
+        found.direct = page;
+        engine.set_direct(queue, direct);
+        drop(engine);
+        self.shared.wake(usize::from(queue) % self.engines.len());
+        true
+    }
+
+    /// Has a receive queue's tail be read from shared memory; false when the queue is disabled.
+    pub(crate) fn set_direct_rx(&self, queue: u16, page: Option<DirectPage>) -> bool {
+        let Some(gate) = self.engine(queue) else { return false };
+        let mut engine = gate.control();
+        let Some(found) = engine.forward.receive.queue(queue) else { return false };
+        found.direct = page;
+        true
+    }
+
+    /// Disables the queues of a VSI, or of all with `None`; gives the numbers of both kinds.
+    pub fn stop_queues(&self, vsi: Option<VsiId>) -> (Vec<u16>, Vec<u16>) {
+        let (mut tx, mut rx) = (vec![], vec![]);
+        let concerned = |of: VsiId| vsi.is_none_or(|vsi| vsi == of);
+        for (worker, engine) in self.engines.iter().enumerate() {
+            let mut engine = engine.control();
+            tx.extend(engine.take_queues(concerned));
+            let queues = engine.forward.receive.take_queues(concerned);
+            let number = |index: usize| (index * self.engines.len() + worker) as u16;
+            rx.extend(queues.into_iter().map(number));
+        }
+        (tx, rx)
+    }
+
+    /// Looks at VSIs, switch and ports.
+    pub fn look<T>(&self, look: impl FnOnce(&Tables) -> T) -> T {
+        look(&self.shared.tables.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes VSIs, switch or ports.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Tables) -> T) -> T {
+        change(&mut self.shared.tables.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks at the flow director's filters.
+    pub fn look_flows<T>(&self, look: impl FnOnce(&FlowTable) -> T) -> T {
+        look(&self.shared.flows.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes the flow director's filters or profiles.
+    pub fn change_flows<T>(&self, change: impl FnOnce(&mut FlowTable) -> T) -> T {
+        change(&mut self.shared.flows.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many packets or bytes a filter counter has counted.
+    pub fn flow_counter(&self, counter: u16) -> u64 {
+        let counters = self.engines.iter().map(|engine| {
+            let engine = engine.control();
+            let counted = &engine.forward.receive.counted;
+            counted.packets(counter).wrapping_add(counted.bytes(counter))
+        });
+        counters.fold(0, u64::wrapping_add)
+    }
+
+    /// Plugs a port in; what was there before is unplugged.
+    pub fn plug(&self, number: u8, port: Option<Arc<Port>>) -> Result<(), InUse> {
+        if let Some(port) = &port {
+            port.plug()?;
+        }
+        self.shared.ports.set(number, port);
+        for worker in 0..self.engines.len() {
+            self.shared.wake(worker);
+        }
+        Ok(())
+    }
+
+    /// What a port is plugged into.
+    pub fn port(&self, number: u8) -> Option<Arc<Port>> {
+        self.shared.ports.get(number)
+    }
+
+    /// A VSI's counters.
+    pub fn vsi_counters(&self, vsi: VsiId) -> VsiCounters {
+        let mut sum = VsiCounters::default();
+        self.shared.all_stats().for_each(|stats| stats.add_vsi(vsi.index(), &mut sum));
+        sum
+    }
+
+    /// A port's counters.
+    pub fn port_counters(&self, port: u8) -> PortCounters {
+        let mut sum = PortCounters::default();
+        self.shared.all_stats().for_each(|stats| stats.add_port(port.into(), &mut sum));
+        sum
+    }
+
+    /// What the switch dropped, by reason.
+    pub fn drops(&self) -> [u64; DropReason::ALL.len()] {
+        let mut sums = [0; DropReason::ALL.len()];
+        self.shared.all_stats().for_each(|stats| stats.add_drops(&mut sums));
+        sums
+    }
+
+    /// One batch of each worker, on this thread; whether any had something to do.
+    pub fn pump(&self, sink: &dyn Sink) -> bool {
+        let mut busy = false;
+        let mut outcome = Outcome::default();
+        for engine in &self.engines {
+            outcome.clear();
+            engine.batch().run(&self.shared, &mut outcome);
+            sink.take(&outcome);
+            busy |= outcome.busy || outcome.more;
+        }
+        busy
+    }
+
+    /// Gives each worker a thread; nothing when they have one.
+    pub fn start(&self, sink: &Arc<dyn Sink>) -> std::io::Result<()> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.is_some() {
+            return Ok(());
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut started = Running { stop: Arc::clone(&stop), threads: vec![] };
+        for (number, engine) in self.engines.iter().enumerate() {
+            let worker = Worker {
+                number,
+                engine: Arc::clone(engine),
+                shared: Arc::clone(&self.shared),
+                sink: Arc::clone(sink),
+                stop: Arc::clone(&stop),
+            };
+            let builder = std::thread::Builder::new().name(format!("lan-worker-{number}"));
+            match builder.spawn(move || worker.run()) {
+                Ok(thread) => started.threads.push(thread),
+                Err(error) => {
+                    self.end(started);
+                    return Err(error);
+                }
+            }
+        }
+        *running = Some(started);
+        Ok(())
+    }
+
+    /// Ends the workers' threads; when this returns, none is left.
+    pub fn stop(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(running) = running {
+            self.end(running);
+        }
+    }
+
+    /// A timer of the sink may be due earlier than it was: the first worker looks again.
+    pub fn wake_timer(&self) {
+        self.shared.wake(0);
+    }
+
+    fn end(&self, running: Running) {
+        running.stop.store(true, Ordering::Release);
+        for worker in 0..self.engines.len() {
+            self.shared.wake(worker);
+        }
+        for thread in running.threads {
+            // A panic of the thread has been printed already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for DataPath {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,368 @@
+//! One worker's batch: what came in, then the transmit queues in turn.
+
+use std::collections::VecDeque;
+use std::sync::PoisonError;
+
+use siov_bus::DmaPort;
+use siov_spec::e810::{FltrWbQw1, PCMD, RxFlexQw0};
+use siov_switch::{CompReport, Pcmd, Program, VsiId};
+
+use crate::causes::{Outcome, Stopped};
+use crate::malicious::{Malice, Side};
+use crate::ports::WayOut;
+use crate::receive::{Batch, Frame, Receive};
+use crate::shared::{Handed, Shared};
+use crate::stats::PORTS;
+use crate::transmit::{Forward, Workbench, gather, send};
+use crate::tx::{MAX_DESCRIPTORS, Packet, TxQueue};
+
+/// Packets that a batch sends at most.
+const BUDGET: usize = 64;
+/// Packets that one queue sends before the next has its turn.
+const TURN: usize = 32;
+/// Descriptors that are fetched at once.
+const FETCH: usize = 64;
+/// Frames that a batch takes from each port.
+const ARRIVALS: usize = 64;
+/// The profile of a receive descriptor that reports a filter's programming.
+const FDIR_RXDID: u8 = 0x40;
+
+/// A filter to be programmed, and its queue to go on after that.
+#[derive(Debug)]
+struct Programming {
+    program: Program,
+    packet: Vec<u8>,
+    queue: u16,
+    /// Descriptors of the queue that are done with it, and whether to report the last.
+    count: usize,
+    report: bool,
+}
+
+/// What a worker owns.
+pub(crate) struct Engine {
+    worker: usize,
+    workers: usize,
+    port: DmaPort,
+    tx: Box<[Option<Box<TxQueue>>]>,
+    /// Queues with something to send, in turn.
+    ready: VecDeque<u16>,
+    /// Queues whose doorbell is a page of shared memory.
+    direct: Vec<u16>,
+    pub forward: Forward,
+    bench: Workbench,
+    handed: Vec<Handed>,
+    programming: Option<Programming>,
+}
+
+impl Engine {
+    /// A worker's share of so many queues.
+    pub fn new(worker: usize, workers: usize, port: DmaPort, tx: usize, rx: usize) -> Self {
+        Self {
+            worker,
+            workers,
+            port,
+            tx: (0..tx.div_ceil(workers)).map(|_| None).collect(),
+            ready: VecDeque::new(),
+            direct: Vec::new(),
+            forward: Forward::new(Receive::new(rx, workers)),
+            bench: Workbench::default(),
+            handed: Vec::new(),
+            programming: None,
+        }
+    }
+
+    /// The place of a transmit queue of this worker.
+    pub fn place(&mut self, queue: u16) -> Option<&mut Option<Box<TxQueue>>> {
+        self.tx.get_mut(usize::from(queue) / self.workers)
+    }
+
+    /// A transmit queue of this worker, if it is enabled.
+    pub fn queue(&mut self, queue: u16) -> Option<&mut TxQueue> {
+        self.place(queue)?.as_deref_mut()
+    }
+
+    /// Takes out the transmit queues whose VSI is concerned; gives their numbers.
+    pub fn take_queues(&mut self, concerned: impl Fn(VsiId) -> bool) -> Vec<u16> {
+        let of = |place: &mut Option<Box<TxQueue>>| place.take_if(|queue| concerned(queue.vsi));
+        let taken: Vec<u16> = self.tx.iter_mut().filter_map(of).map(|queue| queue.number).collect();
+        self.direct.retain(|queue| !taken.contains(queue));
+        taken
+    }
+
+    /// Polls a transmit queue's doorbell in shared memory from now on, or no more.
+    pub fn set_direct(&mut self, queue: u16, direct: bool) {
+        self.direct.retain(|other| *other != queue);
+        if direct {
+            self.direct.push(queue);
+        }
+    }
+
+    /// Whether there are doorbells to poll.
+    pub fn polls(&self) -> bool {
+        !self.direct.is_empty()
+    }
+
+    /// A batch; what it leaves for others is in `outcome`.
+    pub fn run(&mut self, shared: &Shared, outcome: &mut Outcome) {
+        self.ring(shared, outcome);
+        shared.take_handed(self.worker, ARRIVALS, &mut self.handed);
+        let ports = shared.ports.all();
+        {
+            let tables = shared.tables.read().unwrap_or_else(PoisonError::into_inner);
+            let flows = shared.flows.read().unwrap_or_else(PoisonError::into_inner);
+            let Some(stats) = shared.stats(self.worker) else { return };
+            let port = self.port.clone();
+            let mut batch = Batch {
+                shared,
+                worker: self.worker,
+                stats,
+                tables: &tables,
+                flows: &flows,
+                dma: port.begin(),
+                outcome,
+            };
+            self.take_handed(&mut batch);
+            self.take_arrivals(&mut batch, &ports);
+            let mut way = WayOut::new(&ports);
+            self.send(&mut batch, &mut way);
+        }
+        self.program(shared, outcome);
+        self.evict(shared);
+        self.forward.receive.finish(outcome);
+        outcome.more |= !self.ready.is_empty() || shared.has_handed(self.worker);
+    }
+
+    /// Takes the doorbells that rang.
+    fn ring(&mut self, shared: &Shared, outcome: &mut Outcome) {
+        let Self { tx, ready, workers, direct, .. } = self;
+        let mut rung = |number: usize, tail: Option<u32>| {
+            let Some(Some(queue)) = tx.get_mut(number / *workers) else { return };
+            let tail = tail.or_else(|| queue.direct.as_ref()?.tail());
+            let tail = tail.unwrap_or_else(|| shared.doorbells.tx_tail(number));
+            if queue.stopped.is_some() || tail == queue.ring.tail {
+                return;
+            }
+            if let Err(malice) = queue.set_tail(tail) {
+                stop(queue, malice, outcome);
+            } else if !queue.queued {
+                queue.queued = true;
+                ready.push_back(queue.number);
+            }
+        };
+        shared.doorbells.take(self.worker, |number| rung(number, None));
+        for number in direct {
+            rung(usize::from(*number), None);
+        }
+    }
+
+    fn take_handed(&mut self, batch: &mut Batch<'_, '_>) {
+        for handed in self.handed.drain(..) {
+            let parsed = siov_packet::parse(&handed.bytes);
+            let Handed { queue, vsi, choice, class, loopback, .. } = &handed;
+            let (class, loopback) = (*class, *loopback);
+            let frame = Frame { bytes: &handed.bytes, parsed: &parsed, class, loopback };
+            batch.outcome.busy = true;
+            self.forward.receive.fill(batch, *queue, *vsi, choice, frame);
+        }
+    }
+
+    fn take_arrivals(
+        &mut self,
+        batch: &mut Batch<'_, '_>,
+        ports: &[Option<std::sync::Arc<siov_port::Port>>; PORTS],
+    ) {
+        for (number, port) in (0u8..).zip(ports) {
+            let Some(port) = port else { continue };
+            if usize::from(number) % self.workers != self.worker {
+                continue;
+            }
+            let forward = &mut self.forward;
+            let mut backend = port.lock();
+            let count = backend.receive(ARRIVALS, &mut |bytes| forward.arrive(batch, number, bytes));
+            backend.flush();
+            batch.outcome.busy |= count > 0;
+            batch.outcome.more |= count == ARRIVALS;
+        }
+    }
+
+    fn send(&mut self, batch: &mut Batch<'_, '_>, way: &mut WayOut<'_>) {
+        let mut budget = BUDGET;
+        while budget > 0 && self.programming.is_none() {
+            let Some(number) = self.ready.pop_front() else { break };
+            let index = usize::from(number) / self.workers;
+            let Some(mut queue) = self.tx.get_mut(index).and_then(Option::take) else { continue };
+            batch.outcome.busy = true;
+            let turn = budget.min(TURN);
+            match self.serve(batch, way, &mut queue, turn) {
+                Ok(done) => budget -= done.min(budget),
+                Err(malice) => {
+                    batch.stats.send_error(queue.vsi.index());
+                    stop(&mut queue, malice, batch.outcome);
+                }
+            }
+            queue.queued = queue.stopped.is_none() && queue.ring.pending() > 0;
+            if queue.queued {
+                self.ready.push_back(number);
+            }
+            if let Some(place) = self.tx.get_mut(index) {
+                *place = Some(queue);
+            }
+        }
+    }
+
+    /// Sends at most `turn` packets of a queue; gives how many.
+    fn serve(
+        &mut self,
+        batch: &mut Batch<'_, '_>,
+        way: &mut WayOut<'_>,
+        queue: &mut TxQueue,
+        turn: usize,
+    ) -> Result<usize, Malice> {
+        let mut done = 0;
+        let mut reported = false;
+        let mut window = FETCH;
+        let mut result = Ok(());
+        'fetch: while done < turn && queue.ring.pending() > 0 && self.programming.is_none() {
+            let Workbench { bytes, descriptors, .. } = &mut self.bench;
+            queue.fetch(&mut batch.dma, window, bytes, descriptors)?;
+            let descriptors = std::mem::take(&mut self.bench.descriptors);
+            let mut at = 0;
+            while done < turn && at < descriptors.len() && self.programming.is_none() {
+                let rest = descriptors.get(at..).unwrap_or_default();
+                match self.packet(batch, way, queue, rest) {
+                    Ok(None) => break,
+                    Ok(Some(packet)) => {
+                        at += packet.count;
+                        done += 1;
+                        if packet.ask.report && self.programming.is_none() {
+                            queue.report(&mut batch.dma, packet.count - 1)?;
+                            reported = true;
+                        }
+                        if self.programming.is_none() {
+                            queue.ring.advance(packet.count as u32);
+                        }
+                    }
+                    Err(malice) => {
+                        result = Err(malice);
+                        break;
+                    }
+                }
+            }
+            let fetched = descriptors.len();
+            self.bench.descriptors = descriptors;
+            if result.is_err() {
+                break 'fetch;
+            }
+            if at == 0 && self.programming.is_none() {
+                if fetched as u32 == queue.ring.pending() || window >= MAX_DESCRIPTORS {
+                    result = Err(Malice::NoEndOfPacket);
+                    break;
+                }
+                window = MAX_DESCRIPTORS;
+            }
+        }
+        if reported {
+            batch.outcome.cause(queue.cause);
+        }
+        result.map(|()| done)
+    }
+
+    /// Sends the packet that these descriptors begin with.
+    fn packet(
+        &mut self,
+        batch: &mut Batch<'_, '_>,
+        way: &mut WayOut<'_>,
+        queue: &TxQueue,
+        descriptors: &[[u64; 2]],
+    ) -> Result<Option<Packet>, Malice> {
+        let Some(packet) = Packet::next(descriptors)? else { return Ok(None) };
+        gather(batch, queue, &packet, descriptors, &mut self.bench.frame)?;
+        if let Some((program, _)) = packet.ask.program {
+            if !batch.tables.vsi(queue.vsi).is_some_and(|vsi| vsi.programs_flows) {
+                return Err(Malice::ProgrammingOff);
+            }
+            self.programming = Some(Programming {
+                program,
+                packet: self.bench.frame.clone(),
+                queue: queue.number,
+                count: packet.count,
+                report: packet.ask.report,
+            });
+        }
+        if !packet.ask.dummy {
+            send(&mut self.forward, batch, way, queue, &packet.ask, &mut self.bench)?;
+        }
+        Ok(Some(packet))
+    }
+
+    /// Programs a filter, with no lock of a batch held, and tells how that went.
+    fn program(&mut self, shared: &Shared, outcome: &mut Outcome) {
+        let Some(job) = self.programming.take() else { return };
+        let parsed = siov_packet::parse(&job.packet);
+        let result = {
+            let mut flows = shared.flows.write().unwrap_or_else(PoisonError::into_inner);
+            flows.program(&job.program, &job.packet, &parsed)
+        };
+        let tables = shared.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let flows = shared.flows.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(stats) = shared.stats(self.worker) else { return };
+        let port = self.port.clone();
+        let mut batch = Batch {
+            shared,
+            worker: self.worker,
+            stats,
+            tables: &tables,
+            flows: &flows,
+            dma: port.begin(),
+            outcome,
+        };
+        let Some(queue) = self.tx.get_mut(usize::from(job.queue) / self.workers) else { return };
+        let Some(queue) = queue.as_deref_mut() else { return };
+        let mut written = Ok(());
+        if job.report {
+            written = queue.report(&mut batch.dma, job.count - 1);
+            batch.outcome.cause(queue.cause);
+        }
+        queue.ring.advance(job.count as u32);
+        if let Err(error) = written {
+            stop(queue, Malice::Memory(error), batch.outcome);
+        }
+        let report = match job.program.comp_report {
+            CompReport::None => false,
+            CompReport::OnFail => result.is_err(),
+            CompReport::Always => true,
+        };
+        let relative = if job.program.comp_q { job.program.qindex } else { 0 };
+        let receiver = tables.vsi(queue.vsi).and_then(|vsi| vsi.queues.queue(relative));
+        if let Some(receiver) = receiver.filter(|_| report) {
+            let done = match job.program.pcmd {
+                Pcmd::Add => PCMD::ADD,
+                Pcmd::Remove => PCMD::REMOVE,
+            };
+            let word = FltrWbQw1::default().with_DD(true).with_PROG_ID(done as u8);
+            let word = match result {
+                Ok(addr) => word.with_FLT_ADDR(addr.0),
+                Err(error) => word.with_FAIL(true).with_FAIL_PROF(error.is_profile()),
+            };
+            let head = RxFlexQw0::default().with_RXDID(FDIR_RXDID);
+            self.forward.receive.report(&mut batch, receiver, [head.0, word.0, 0, 0]);
+        }
+    }
+
+    /// Removes filters whose connections have ended.
+    fn evict(&mut self, shared: &Shared) {
+        let evicted = &mut self.forward.receive.evicted;
+        if evicted.is_empty() {
+            return;
+        }
+        let mut flows = shared.flows.write().unwrap_or_else(PoisonError::into_inner);
+        for (addr, stamp) in evicted.drain(..) {
+            flows.evict(addr, stamp);
+        }
+    }
+}
+
+fn stop(queue: &mut TxQueue, malice: Malice, outcome: &mut Outcome) {
+    queue.stopped = Some(malice);
+    outcome.stopped.push(Stopped { side: Side::Tx, queue: queue.number, vsi: queue.vsi, malice });
+}

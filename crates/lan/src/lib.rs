@@ -1,0 +1,33 @@
+//! The LAN engine: an E810-like adapter that knows nothing of any driver.
+//!
+//! A [`Nic`] is driven by its BARs and by the firmware behind its admin queue. Its workers own the queues: a
+//! worker does a batch of descriptors at a time, and who changes something waits for the batch to end, so no
+//! DMA by what was before is under way when a change is done. Nothing here waits for a guest.
+
+mod causes;
+mod datapath;
+//mod device;
+mod doorbell;
+mod engine;
+pub mod interrupt;
+pub mod mailbox;
+mod malicious;
+mod ports;
+mod receive;
+mod ring;
+mod rx;
+mod shared;
+mod stats;
+mod tables;
+mod transmit;
+mod tx;
+mod vsi;
+mod worker;
+
+pub use datapath::DataPath;
+//pub use device::{Event, Nic, NicConfig, NicError, ResetKind};
+pub use malicious::{Malice, Side};
+pub use siov_port::Clock;
+pub use stats::{PortCounters, VsiCounters};
+pub use tables::Tables;
+pub use vsi::{QueueMap, Rss, Vlan, Vsi};

@@ -1,0 +1,235 @@
+//! From the switch into a receive queue.
+
+use siov_bus::Dma;
+use siov_packet::{Parsed, is_tpid, verify};
+use siov_switch::{Class, FlowCounters, FlowTable, Program, QueueTarget, VsiId};
+
+use crate::causes::{Outcome, Stopped};
+use crate::malicious::{Malice, Side};
+use crate::rx::{Choice, Delivery, Meta, RxQueue, select};
+use crate::shared::{Handed, Shared};
+use crate::stats::Stats;
+use crate::tables::Tables;
+use crate::vsi::Vsi;
+
+/// What a batch has in hand.
+pub(crate) struct Batch<'a, 'd> {
+    pub shared: &'a Shared,
+    pub worker: usize,
+    pub stats: &'a Stats,
+    pub tables: &'a Tables,
+    pub flows: &'a FlowTable,
+    pub dma: Dma<'d>,
+    pub outcome: &'a mut Outcome,
+}
+
+/// A frame with what is known of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame<'a> {
+    pub bytes: &'a [u8],
+    pub parsed: &'a Parsed,
+    pub class: Class,
+    /// It came from a VSI of this device.
+    pub loopback: bool,
+}
+
+/// The receive queues of a worker, and what it needs to fill them.
+#[derive(Debug)]
+pub(crate) struct Receive {
+    queues: Box<[Option<Box<RxQueue>>]>,
+    workers: usize,
+    /// A frame without its tags, or with its check sequence.
+    changed: Vec<u8>,
+    /// Queues whose cause is noted.
+    raised: Vec<u16>,
+    /// Filters whose connections ended.
+    pub evicted: Vec<(siov_switch::Addr, u32)>,
+    pub counted: FlowCounters,
+}
+
+impl Receive {
+    /// A worker's share of so many queues.
+    pub fn new(queues: usize, workers: usize) -> Self {
+        Self {
+            queues: (0..queues.div_ceil(workers)).map(|_| None).collect(),
+            workers,
+            changed: Vec::new(),
+            raised: Vec::new(),
+            evicted: Vec::new(),
+            counted: FlowCounters::default(),
+        }
+    }
+
+    /// The place of a queue of this worker.
+    pub fn place(&mut self, queue: u16) -> Option<&mut Option<Box<RxQueue>>> {
+        self.queues.get_mut(usize::from(queue) / self.workers)
+    }
+
+    /// A queue of this worker, if it is enabled.
+    pub fn queue(&mut self, queue: u16) -> Option<&mut RxQueue> {
+        self.place(queue)?.as_deref_mut()
+    }
+
+    /// Takes out the queues whose VSI is concerned; gives their places among this worker's.
+    pub fn take_queues(&mut self, concerned: impl Fn(VsiId) -> bool) -> Vec<usize> {
+        let places = self.queues.iter_mut().enumerate();
+        let taken = places.filter_map(|(n, place)| {
+            place.take_if(|queue| concerned(queue.vsi)).map(|_| n)
+        });
+        taken.collect()
+    }
+
+    /// A frame for a VSI: finds its queue, which may be another worker's.
+    pub fn deliver(
+        &mut self,
+        batch: &mut Batch<'_, '_>,
+        vsi: VsiId,
+        target: Option<QueueTarget>,
+        frame: Frame<'_>,
+    ) {
+        let Some(known) = batch.tables.vsi(vsi) else { return };
+        let mut choice = match target.filter(|target| target.vsi == vsi) {
+            Some(target) => by_rule(known, target, frame),
+            None => select(known, batch.flows, frame.bytes, frame.parsed),
+        };
+        if let Some(program) = choice.counted.take() {
+            self.count(&program, frame.bytes.len());
+        }
+        self.evicted.extend(choice.evict.take());
+        if choice.dropped {
+            return;
+        }
+        let stats = batch.stats;
+        let Some(queue) = choice.queue else { return stats.no_descriptor(vsi.index()) };
+        let owner = usize::from(queue) % self.workers;
+        if owner == batch.worker {
+            self.fill(batch, queue, vsi, &choice, frame);
+        } else if !batch.shared.hand(owner, Handed::new(queue, vsi, &choice, frame)) {
+            stats.no_descriptor(vsi.index());
+        }
+    }
+
+    /// A frame for a queue of this worker.
+    pub fn fill(
+        &mut self,
+        batch: &mut Batch<'_, '_>,
+        number: u16,
+        vsi: VsiId,
+        choice: &Choice,
+        frame: Frame<'_>,
+    ) {
+        let stats = batch.stats;
+        let (Some(known), Some(Some(queue))) =
+            (batch.tables.vsi(vsi), self.queues.get_mut(usize::from(number) / self.workers))
+        else {
+            return stats.no_descriptor(vsi.index());
+        };
+        if queue.vsi != vsi {
+            return stats.no_descriptor(vsi.index());
+        }
+        let checks = verify(frame.bytes, frame.parsed);
+        let mut meta = Meta::of(frame.parsed, checks, frame.class, frame.loopback);
+        (meta.hash, meta.mark) = (choice.hash, choice.mark);
+        let double = batch.tables.double_vlan;
+        let bytes = arrange(&mut self.changed, queue, known, double, frame, &mut meta);
+        let tail = queue.tail(&batch.shared.doorbells, number);
+        match queue.deliver(&mut batch.dma, tail, bytes, &meta) {
+            Delivery::Done => {
+                stats.received(vsi.index(), frame.class, frame.bytes.len());
+                if !queue.raised {
+                    queue.raised = true;
+                    self.raised.push(number);
+                }
+            }
+            Delivery::NoDescriptor => stats.no_descriptor(vsi.index()),
+            Delivery::TooLong => stats.receive_error(vsi.index()),
+            Delivery::Fault(error) => {
+                stats.no_descriptor(vsi.index());
+                let malice = Malice::Memory(error);
+                batch.outcome.stopped.push(Stopped { side: Side::Rx, queue: number, vsi, malice });
+                if let Some(place) = self.place(number) {
+                    *place = None;
+                }
+            }
+        }
+    }
+
+    /// The result of a filter-program descriptor, into a queue of this worker.
+    pub fn report(&mut self, batch: &mut Batch<'_, '_>, number: u16, qwords: [u64; 4]) {
+        let Some(queue) = self.queue(number) else { return };
+        let tail = queue.tail(&batch.shared.doorbells, number);
+        let vsi = queue.vsi;
+        match queue.report(&mut batch.dma, tail, qwords) {
+            Ok(false) => {}
+            Ok(true) if queue.raised => {}
+            Ok(true) => {
+                queue.raised = true;
+                self.raised.push(number);
+            }
+            Err(error) => {
+                let malice = Malice::Memory(error);
+                batch.outcome.stopped.push(Stopped { side: Side::Rx, queue: number, vsi, malice });
+                if let Some(place) = self.place(number) {
+                    *place = None;
+                }
+            }
+        }
+    }
+
+    /// Ends a batch: the causes of the queues that got frames are handed over.
+    pub fn finish(&mut self, outcome: &mut Outcome) {
+        for number in std::mem::take(&mut self.raised) {
+            if let Some(queue) = self.queue(number) {
+                queue.raised = false;
+                outcome.cause(queue.cause);
+            }
+        }
+    }
+
+    fn count(&mut self, program: &Program, bytes: usize) {
+        self.counted.count(program, bytes as u64);
+    }
+}
+
+/// The queue that a switch rule names, within the VSI.
+fn by_rule(vsi: &Vsi, target: QueueTarget, frame: Frame<'_>) -> Choice {
+    let hash = siov_packet::rss::hash(frame.bytes, frame.parsed, &vsi.rss.config, &vsi.rss.key);
+    let in_group = hash.unwrap_or(0) & ((1u32 << target.region.min(7)) - 1);
+    let queue = vsi.queues.queue(target.queue.saturating_add(in_group as u16));
+    Choice { queue, hash, ..Choice::default() }
+}
+
+/// The frame as the queue takes it: tags taken out and reported, check sequence appended.
+fn arrange<'a>(
+    changed: &'a mut Vec<u8>,
+    queue: &RxQueue,
+    vsi: &Vsi,
+    double: bool,
+    frame: Frame<'a>,
+    meta: &mut Meta,
+) -> &'a [u8] {
+    let tags = frame.parsed.tags();
+    // Without double VLANs the first tag is the inner one; with them it is the outer one, if it is of its kind.
+    let outer = double && tags.first().is_some_and(|tag| tag.tpid == vsi.vlan.outer_tpid);
+    let inner_at = usize::from(outer);
+    let take_outer = outer && vsi.vlan.strip_outer;
+    let inner = tags.get(inner_at).filter(|tag| vsi.vlan.strip_inner && is_tpid(tag.tpid));
+    let first = if take_outer { tags.first() } else { inner };
+    let second = if take_outer { inner } else { None };
+    let (one, two) = (first.map(|tag| tag.tci), second.map(|tag| tag.tci));
+    (meta.tag1, meta.tag2) = if queue.l2tsel { (one, two) } else { (two, one) };
+    meta.crc = queue.keeps_crc;
+    let cuts = usize::from(take_outer) + usize::from(inner.is_some());
+    let cut_from = 12 + if take_outer { 0 } else { 4 * inner_at };
+    let cut = if queue.keeps_tag { 0 } else { 4 * cuts };
+    if cut == 0 && !queue.keeps_crc {
+        return frame.bytes;
+    }
+    changed.clear();
+    changed.extend_from_slice(frame.bytes.get(..cut_from).unwrap_or(frame.bytes));
+    changed.extend_from_slice(frame.bytes.get(cut_from + cut..).unwrap_or_default());
+    if queue.keeps_crc {
+        changed.extend_from_slice(&crc32fast::hash(changed).to_le_bytes());
+    }
+    changed
+}

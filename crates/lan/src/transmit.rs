@@ -1,0 +1,191 @@
+//! From a transmit queue's descriptors to the switch.
+
+use siov_packet::{Offload, Scratch, Tag, offload, parse, segment};
+use siov_switch::{Class, Header, Override, Targets, VsiId};
+
+use crate::malicious::Malice;
+use crate::ports::WayOut;
+use crate::receive::{Batch, Frame, Receive};
+use crate::tx::{Ask, Packet, TxQueue};
+use crate::vsi::Vsi;
+
+/// Room for what a worker makes of descriptors.
+#[derive(Debug, Default)]
+pub(crate) struct Workbench {
+    pub bytes: Vec<u8>,
+    pub descriptors: Vec<[u64; 2]>,
+    pub frame: Vec<u8>,
+    scratch: Scratch,
+}
+
+/// Frames through the switch.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    pub receive: Receive,
+    targets: Targets,
+}
+
+impl Forward {
+    /// With this worker's receive queues.
+    pub fn new(receive: Receive) -> Self {
+        Self { receive, targets: Targets::new() }
+    }
+
+    /// A finished frame of a VSI.
+    pub fn transmit(
+        &mut self,
+        batch: &mut Batch<'_, '_>,
+        way: &mut WayOut<'_>,
+        from: VsiId,
+        over: Override,
+        bytes: &[u8],
+    ) {
+        let parsed = parse(bytes);
+        let Some(header) = header(bytes, &parsed) else {
+            return batch.stats.send_error(from.index());
+        };
+        let class = Class::of(&header.dst);
+        batch.tables.switch.transmit(from, &header, over, &mut self.targets);
+        if let Some(reason) = self.targets.dropped() {
+            batch.stats.dropped(reason);
+            return batch.stats.send_error(from.index());
+        }
+        batch.stats.sent(from.index(), class, bytes.len());
+        let frame = Frame { bytes, parsed: &parsed, class, loopback: true };
+        let queue = self.targets.queue();
+        for vsi in self.targets.vsis().iter() {
+            self.receive.deliver(batch, vsi, queue, frame);
+        }
+        if let Some(port) = self.targets.port() {
+            // A port whose link is down loses what is sent to it (GLPRT_TDOLD).
+            if batch.tables.port(port).up && way.send(port, bytes) {
+                batch.stats.port_sent(port, class, bytes.len());
+            } else {
+                batch.stats.port_down(port);
+            }
+        }
+    }
+
+    /// A frame that came in at a port.
+    pub fn arrive(&mut self, batch: &mut Batch<'_, '_>, port: u8, bytes: &[u8]) {
+        let state = batch.tables.port(port);
+        let parsed = parse(bytes);
+        let Some(header) = header(bytes, &parsed) else { return batch.stats.port_runt(port) };
+        if !state.up {
+            return;
+        }
+        let class = Class::of(&header.dst);
+        if !batch.stats.port_received(port, class, bytes.len(), state.max_frame.into()) {
+            return;
+        }
+        batch.tables.switch.receive(port, &header, &mut self.targets);
+        if let Some(reason) = self.targets.dropped() {
+            return batch.stats.dropped(reason);
+        }
+        let frame = Frame { bytes, parsed: &parsed, class, loopback: false };
+        let queue = self.targets.queue();
+        for vsi in self.targets.vsis().iter() {
+            self.receive.deliver(batch, vsi, queue, frame);
+        }
+    }
+}
+
+/// Collects a packet's buffers into the workbench.
+pub(crate) fn gather(
+    batch: &mut Batch<'_, '_>,
+    queue: &TxQueue,
+    packet: &Packet,
+    data: &[[u64; 2]],
+    frame: &mut Vec<u8>,
+) -> Result<(), Malice> {
+    frame.clear();
+    for [address, q1] in data.get(packet.head..packet.count).unwrap_or_default() {
+        let start = frame.len();
+        let size = siov_spec::e810::TxDataQw1(*q1).TX_BUF_SZ();
+        frame.resize(start + usize::from(size), 0);
+        let to = frame.get_mut(start..).unwrap_or_default();
+        batch.dma.read(queue.pasid, siov_bus::Iova(*address), to)?;
+    }
+    Ok(())
+}
+
+/// Does what the descriptors ask, and sends what comes of it.
+pub(crate) fn send(
+    forward: &mut Forward,
+    batch: &mut Batch<'_, '_>,
+    way: &mut WayOut<'_>,
+    queue: &TxQueue,
+    ask: &Ask,
+    bench: &mut Workbench,
+) -> Result<(), Malice> {
+    let Some(vsi) = batch.tables.vsi(queue.vsi) else { return Ok(()) };
+    let Some(offloads) = tagged(vsi, batch.tables.double_vlan, ask) else {
+        batch.stats.send_error(queue.vsi.index());
+        return Ok(());
+    };
+    let allowed = |frame: &[u8]| may_send(vsi, ask, frame);
+    if offloads.tso.is_some() {
+        if !queue.tso {
+            return Err(Malice::SegmentationOff);
+        }
+        if !allowed(&bench.frame) {
+            batch.stats.send_error(queue.vsi.index());
+            return Ok(());
+        }
+        let Workbench { frame, scratch, .. } = bench;
+        segment(frame, &offloads, scratch, |one| {
+            forward.transmit(batch, way, queue.vsi, ask.over, one);
+        })?;
+        return Ok(());
+    }
+    let allowed = allowed(&bench.frame);
+    offload(&mut bench.frame, &offloads)?;
+    if allowed {
+        forward.transmit(batch, way, queue.vsi, ask.over, &bench.frame);
+    } else {
+        batch.stats.send_error(queue.vsi.index());
+    }
+    Ok(())
+}
+
+/// The offloads with the tags that are inserted; `None` when the VSI may not insert them.
+fn tagged(vsi: &Vsi, double: bool, ask: &Ask) -> Option<Offload> {
+    let mut offload = ask.offload;
+    if vsi.vlan.block_descriptor && (ask.l2tag1.is_some() || ask.l2tag2.is_some()) {
+        return None;
+    }
+    let outer_tpid = if double && vsi.vlan.outer_tpid != 0 { vsi.vlan.outer_tpid } else { C_TAG };
+    offload.l2tag1 = ask.l2tag1.map(|tci| Tag { tpid: C_TAG, tci });
+    offload.l2tag2 = ask.l2tag2.map(|tci| Tag { tpid: outer_tpid, tci });
+    if let Some(tci) = vsi.vlan.port_tag {
+        let tpid = if vsi.vlan.port_tag_outer { outer_tpid } else { C_TAG };
+        offload.l2tag2 = Some(Tag { tpid, tci });
+    }
+    Some(offload)
+}
+
+/// Whether the VSI may send tagged, or untagged, packets as this one comes from its driver.
+fn may_send(vsi: &Vsi, ask: &Ask, frame: &[u8]) -> bool {
+    let ethertype = frame.get(12..14).and_then(|bytes| bytes.first_chunk::<2>());
+    let in_frame = ethertype.is_some_and(|bytes| siov_packet::is_tpid(u16::from_be_bytes(*bytes)));
+    let tagged = in_frame || ask.l2tag1.is_some() || ask.l2tag2.is_some();
+    if tagged { vsi.vlan.send_tagged } else { vsi.vlan.send_untagged }
+}
+
+/// What the switch looks at; `None` for less than an Ethernet header.
+fn header(bytes: &[u8], parsed: &siov_packet::Parsed) -> Option<Header> {
+    let dst = *bytes.first_chunk::<6>()?;
+    let src = *bytes.get(6..)?.first_chunk::<6>()?;
+    bytes.get(12..14)?;
+    let tag = parsed.tags().first();
+    Some(Header {
+        dst,
+        src,
+        vid: tag.map(|tag| tag.vid()),
+        pcp: tag.map_or(0, |tag| tag.pcp()),
+        ethertype: parsed.outer.ethertype,
+    })
+}
+
+/// The kind of tag that stands next to the payload.
+const C_TAG: u16 = 0x8100;
