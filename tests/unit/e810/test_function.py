@@ -97,7 +97,7 @@ def test_vfs_of_two_functions_have_routing_ids_of_their_own():
 
 
 def test_the_engine_hears_of_every_configuration_write_and_of_its_requester_id(nic: E810Function):
-    nic.receive(CfgWr(Bdf(0, 0, 0), Bdf(5, 0, 0), 0x04, b"\x06\x00"))
+    nic.receive(CfgWr(Bdf(0, 0, 0), Bdf(5, 0, 0), 0x04, b"\x06\x00", 0))
     assert nic.device.engine.last("config_changed") == (0x500,)
 
 
