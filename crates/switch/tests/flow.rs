@@ -359,3 +359,18 @@ fn a_clone_is_a_table_of_its_own() {
     assert!(find(&before, 1, &connection(0)).is_some());
     assert_eq!(find(&before, 1, &connection(1)), None);
 }
+
+#[test]
+fn bits_of_other_fields_do_not_count() {
+    let mut table = table();
+    let fields = vec![(Level::Innermost, Field::Ipv4Dscp)];
+    table.set_profile(3, Some(Profile { fields, ..four_tuple(tcp_ptypes(), [1]) }));
+    let with_tos = |tos| {
+        let mut frame = connection(0);
+        frame[15] = tos;
+        frame
+    };
+    program(&mut table, &to_queue(1, 5), &with_tos(0b1010_0000)).unwrap();
+    assert!(find(&table, 1, &with_tos(0b1010_0011)).is_some());
+    assert_eq!(find(&table, 1, &with_tos(0b1010_0100)), None);
+}
