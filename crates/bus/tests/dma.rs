@@ -68,6 +68,20 @@ fn no_byte_moves_of_an_access_that_fails_in_its_second_page() {
 }
 
 #[test]
+fn an_access_needs_its_right_in_every_page() {
+    for ats in [true, false] {
+        let (mut rig, requester) = scene();
+        requester.set_ats(ats);
+        rig.map(1, 2 * PAGE, Some(DATA + 2 * PAGE), false);
+        let port = requester.port();
+        let mut bytes = [0; 16];
+        assert_eq!(port.begin().read(pasid(1), Iova(2 * PAGE - 8), &mut bytes), Ok(()));
+        assert!(port.begin().write(pasid(1), Iova(2 * PAGE - 8), &[0xEE; 16]).is_err());
+        assert_eq!((rig.bytes(DATA, 8), rig.bytes(DATA + PAGE - 8, 16)), (vec![0; 8], vec![0; 16]));
+    }
+}
+
+#[test]
 fn a_page_is_asked_for_once_and_a_large_one_once_for_all_of_it() {
     let (mut rig, requester) = scene();
     rig.map_large(1, 1 << 21, DATA + (2 << 20));
@@ -183,6 +197,18 @@ fn ats_switched_off_and_another_requester_id_leave_nothing_in_the_device_tlb() {
     requester.set_ats(true);
     assert_eq!(write(), Ok(()));
     drop(rig);
+}
+
+#[test]
+fn a_function_that_moves_away_leaves_its_requester_id_to_who_has_it_now() {
+    let (mut rig, requester) = scene();
+    let other = rig.requester(GEOMETRY);
+    requester.set_rid(Rid(0x3B20));
+    let port = other.port();
+    port.begin().write(pasid(1), Iova(0), &[1]).unwrap();
+    assert_eq!(other.traffic().held, 1);
+    rig.invalidate(1, 0);
+    assert_eq!((other.traffic().held, rig.bus.take_unanswered()), (0, vec![]));
 }
 
 #[test]

@@ -168,7 +168,7 @@ fn an_invalidation_of_a_function_that_nobody_is_waits_for_the_answer_in_its_plac
     assert!(!rig.wait());
     let unanswered = rig.bus.take_unanswered();
     assert_eq!(unanswered.iter().map(|one| one.what.rid).collect::<Vec<_>>(), [Rid(77)]);
-    rig.bus.answer(&unanswered[0]);
+    unanswered.iter().for_each(|one| rig.bus.answer(one));
     assert!(rig.wait());
     rig.submit(forget.0);
     assert!(!rig.wait());
