@@ -1,5 +1,5 @@
 //! Where a device's accesses go, and when they go nowhere.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! While threads write through a page, software moves it and invalidates: once that is settled, the page that
 //! was there before is never touched again.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod common;
 
