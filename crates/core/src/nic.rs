@@ -7,9 +7,7 @@ use pyo3::exceptions::{PyKeyError, PyOSError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use siov_bus::Rid;
-use siov_lan::{
-    Allowed, Event, Forward, Geometry, Nic, NicConfig, NicError, ResetKind, RuleKey, Space,
-};
+use siov_lan::{Allowed, Event, Forward, Nic, NicConfig, NicError, ResetKind, RuleKey, Space};
 use siov_spec::RegFile;
 use siov_spec::pcie::{ats, common_header::COMMAND, msix, pasid};
 use siov_switch::{DropReason, RuleError, VsiId};
@@ -307,7 +305,9 @@ impl PyNic {
         let path = self.nic.path();
         let vsis = py.detach(|| {
             let ids = path.look(|t| t.vsis().map(|v| (v.id, v.pasid)).collect::<Vec<_>>());
-            ids.into_iter().map(|(id, pasid)| (id, pasid, path.vsi_counters(id))).collect::<Vec<_>>()
+            ids.into_iter()
+                .map(|(id, pasid)| (id, pasid, path.vsi_counters(id)))
+                .collect::<Vec<_>>()
         });
         let (rules, drops) = py.detach(|| (path.look(|t| t.switch.rules().count()), path.drops()));
         let filters = py.detach(|| path.look_flows(|flows| flows.filters().count()));

@@ -26,9 +26,7 @@ mod worker;
 
 pub use causes::{Outcome, Sink, Stopped};
 pub use datapath::{DataPath, Shape};
-pub use device::{
-    Allowed, Event, Forward, Nic, NicConfig, NicError, ResetKind, RuleKey, Tail,
-};
+pub use device::{Allowed, Event, Forward, Nic, NicConfig, NicError, ResetKind, RuleKey, Tail};
 pub use malicious::{Malice, Side};
 pub use siov_bus::Geometry;
 pub use siov_port::Clock;
