@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from siov.errors import ScenarioError
+from siov.scenario_model import UNITS, Id16, Model, Name, Part, Place, Size, parse_place, parse_size
+from siov.scenario_nic import NicSpec
+
+__all__ = ["UNITS", "parse_place", "parse_size"]
 
 VM_TABLES = 2 << 20  # bytes of a virtual machine's memory, from its address 0 on, for the guest's own tables
-
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-
-
-def parse_size(value: object) -> int:
-    """A number of bytes: an int, or text such as "64K" or "2G" (powers of 1,024)."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    match = re.fullmatch(r"(\d+)\s*([KMGT]?)i?B?", value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f'{value!r} is no size: write bytes, or a number with K, M, G or T, such as "64K"')
-    return int(match[1]) * UNITS[match[2]]
-
-
-def parse_place(value: object) -> tuple[int, int]:
-    """Device and function, as lspci writes them: "1c.0"."""
-    match = re.fullmatch(r"([0-9a-fA-F]{1,2})\.([0-7])", value) if isinstance(value, str) else None
-    if match is None or int(match[1], 16) > 0x1F:
-        raise ValueError(f'{value!r} is no place: write device and function, "00.0" to "1f.7"')
-    return int(match[1], 16), int(match[2])
-
-
-Size = Annotated[int, BeforeValidator(parse_size)]
-Place = Annotated[tuple[int, int], BeforeValidator(parse_place)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")]
-Id16 = Annotated[int, Field(ge=0, le=0xFFFF)]
-
-
-class Model(BaseModel):
-    """What all parts share: no unknown keys, nothing changes once it is read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Part(Model):
-    """What has a name of its own in a scenario."""
-
-    name: Name
 
 
 class Machine(Model):
@@ -101,6 +66,7 @@ class FunctionModel(Enum):
 
     memory = "memory"  # plain memory
     test = "test"  # the test function: doorbell, copy engine (siov.spec.testfn)
+    e810 = "e810"  # the NIC of `nic`
 
 
 class FunctionSpec(Part):
@@ -126,13 +92,20 @@ class FunctionSpec(Part):
     pasid: int = Field(0, ge=0, le=20)
     sriov: SriovSpec | None = None
     serial: int | None = Field(None, ge=0, lt=1 << 64)
+    nic: NicSpec | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> FunctionSpec:
-        if self.model is FunctionModel.test:
-            own = sorted(self.model_fields_set - {"name", "at", "behind", "model"})
+        if self.model is not FunctionModel.memory:
+            mine = {"nic"} if self.model is FunctionModel.e810 else set()
+            own = sorted(self.model_fields_set - {"name", "at", "behind", "model"} - mine)
             if own:
-                raise ValueError(f"the test function is as it is: leave out {', '.join(own)}")
+                what = "test function" if self.model is FunctionModel.test else "NIC"
+                raise ValueError(f"the {what} is as it is: leave out {', '.join(own)}")
+            if self.model is FunctionModel.e810 and self.nic is None:
+                raise ValueError('the NIC needs an address: nic = { mac = "02:00:00:00:00:01" }')
+        elif self.nic is not None:
+            raise ValueError('nic needs model = "e810"')
         if self.rom and (self.rom < 2048 or self.rom & (self.rom - 1) or self.rom > 16 << 20):
             raise ValueError(
                 f"an expansion ROM of {self.rom} bytes: a power of two from 2K to 16M is allowed"

@@ -10,12 +10,18 @@ from siov.hw.pcie.config import Bar, Capability
 from siov.hw.pcie.function import Function
 from siov.hw.pcie.port import Port
 from siov.hw.pcie.root_complex import RootComplex
+from siov.nics import Nics
 from siov.scenario import BarSpec, FunctionModel, FunctionSpec, Scenario
 from siov.spec.pcie import ExpressType
 
 
-def build_topology(root_complex: RootComplex, scenario: Scenario) -> dict[str, Function]:
-    """Fill a root complex; gives the endpoints' functions by name. Each refusal names the part."""
+def build_topology(
+    root_complex: RootComplex, scenario: Scenario, nics: Nics | None = None
+) -> dict[str, Function]:
+    """Fill a root complex; gives the endpoints' functions by name. Each refusal names the part.
+
+    `nics` builds the functions of model `e810`.
+    """
     ports: dict[str, Port] = {}
     shared = {device for device, parts in scenario.devices().items() if len(parts) > 1}
     for number, described in enumerate(scenario.root_port):
@@ -36,11 +42,28 @@ def build_topology(root_complex: RootComplex, scenario: Scenario) -> dict[str, F
     functions = {}
     for spec in scenario.function:
         siblings = [f for f in scenario.function if f.behind == spec.behind and f.at[0] == spec.at[0]]
-        function = _function(spec, siblings, (spec.behind, spec.at[0]) in shared)
+        many = (spec.behind, spec.at[0]) in shared
+        if spec.model is FunctionModel.e810:
+            function = _nic(nics, spec, siblings, many)
+        else:
+            function = _function(spec, siblings, many)
         parent = root_complex if spec.behind is None else _port(ports, spec.name, spec.behind)
         _attach(parent.attach, function)
         functions[spec.name] = function
     return functions
+
+
+def _nic(
+    nics: Nics | None, spec: FunctionSpec, siblings: Sequence[FunctionSpec], multifunction: bool
+) -> Function:
+    if nics is None:
+        raise ScenarioError(f"{spec.name}: this machine is built without NICs; leave out model e810")
+    return nics.build(spec, _kind(spec), multifunction=multifunction, next_function=_next(spec, siblings))
+
+
+def _next(spec: FunctionSpec, siblings: Sequence[FunctionSpec]) -> int:
+    """The number of the next function of the device, 0 at the last."""
+    return min((f.at[1] for f in siblings if f.at[1] > spec.at[1]), default=0)
 
 
 def _function(spec: FunctionSpec, siblings: Sequence[FunctionSpec], multifunction: bool) -> Function:
@@ -70,8 +93,7 @@ def capabilities(spec: FunctionSpec, siblings: Sequence[FunctionSpec] = ()) -> l
     if spec.serial is not None:
         found.append(capability.serial_number(spec.serial))
     if spec.ari:
-        later = sorted(f.at[1] for f in siblings if f.at[1] > spec.at[1])
-        found.append(capability.ari(later[0] if later else 0))
+        found.append(capability.ari(_next(spec, siblings)))
     if spec.sriov is not None:
         s = spec.sriov
         found.append(capability.sriov(s.vfs, s.offset, s.stride, s.device, [_bar(b) for b in s.bars]))

@@ -22,6 +22,9 @@ MAY_IMPORT: dict[str, tuple[str, ...] | None] = {
     "siov.guests": ("siov.guests", "siov.host", "siov.spec", "siov._core", *GROUND),
     # The top, that may know everybody.
     "siov.scenario": None,
+    "siov.scenario_model": None,
+    "siov.scenario_nic": None,
+    "siov.nics": None,
     "siov.topology": None,
     "siov.spaces": None,
     "siov.vms": None,

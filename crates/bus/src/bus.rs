@@ -123,9 +123,12 @@ impl Bus {
         self.functions().insert(rid, function);
     }
 
-    /// Takes the function of a requester id off the bus.
-    pub fn detach(&self, rid: Rid) {
-        self.functions().remove(&rid);
+    /// Takes a function off the bus, unless another one has its requester id by now.
+    pub fn detach(&self, rid: Rid, function: &dyn Downstream) {
+        let mut functions = self.functions();
+        if functions.get(&rid).is_some_and(|have| std::ptr::addr_eq(have.as_ptr(), function)) {
+            functions.remove(&rid);
+        }
     }
 
     /// Takes an interrupt message: remapped by the unit of the requester's scope, if there is one.

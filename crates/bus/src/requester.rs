@@ -61,7 +61,7 @@ impl Requester {
     pub fn set_rid(self: &Arc<Self>, rid: Rid) {
         let old = self.rid();
         if old != rid {
-            self.bus.detach(old);
+            self.bus.detach(old, &**self);
             self.attach(rid);
             self.set(|settings| settings.rid = rid);
         }
@@ -159,6 +159,6 @@ impl Downstream for Requester {
 
 impl Drop for Requester {
     fn drop(&mut self) {
-        self.bus.detach(self.rid());
+        self.bus.detach(self.rid(), self);
     }
 }

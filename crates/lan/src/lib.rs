@@ -6,7 +6,7 @@
 
 mod causes;
 mod datapath;
-//mod device;
+mod device;
 mod doorbell;
 mod engine;
 pub mod interrupt;
@@ -24,8 +24,11 @@ mod tx;
 mod vsi;
 mod worker;
 
-pub use datapath::DataPath;
-//pub use device::{Event, Nic, NicConfig, NicError, ResetKind};
+pub use causes::{Outcome, Sink, Stopped};
+pub use datapath::{DataPath, Shape};
+pub use device::{
+    Allowed, Event, Forward, Nic, NicConfig, NicError, ResetKind, RuleKey, Tail,
+};
 pub use malicious::{Malice, Side};
 pub use siov_port::Clock;
 pub use stats::{PortCounters, VsiCounters};

@@ -16,11 +16,13 @@ pub struct PortState {
     pub mac: [u8; 6],
     /// The longest frame it takes, in bytes without CRC.
     pub max_frame: u16,
+    /// What goes out comes in again.
+    pub loopback: bool,
 }
 
 impl Default for PortState {
     fn default() -> Self {
-        Self { up: false, speed: 0, mac: [0; 6], max_frame: 9724 }
+        Self { up: false, speed: 0, mac: [0; 6], max_frame: 9724, loopback: false }
     }
 }
 

@@ -4,7 +4,7 @@ use siov_bus::Pasid;
 use siov_packet::rss::{Config, Function, KEY_LEN, Toeplitz};
 use siov_spec::e810::vsi_properties as props;
 use siov_spec::e810::{InnerVlanMode, OuterTag, OuterVlanMode, TxVlanMode};
-use siov_switch::{SwitchVsi, VsiId};
+use siov_switch::{Space, SwitchVsi, VsiId};
 
 /// Bytes of the properties.
 pub const PROPERTIES: usize = props::SIZE as usize;
@@ -104,6 +104,8 @@ pub struct Vsi {
     pub flows: bool,
     /// Its descriptors may program them.
     pub programs_flows: bool,
+    /// How many it may have.
+    pub filters: Space,
 }
 
 impl Vsi {
@@ -129,6 +131,10 @@ impl Vsi {
             vlan: view.vlan(),
             flows: options.FD_ENABLE(),
             programs_flows: options.FD_PROG_ENABLE(),
+            filters: Space {
+                guaranteed: view.u16(props::MAX_FD_FLTR_DEDICATED::AT),
+                best_effort: view.u16(props::MAX_FD_FLTR_SHARED::AT),
+            },
         }
     }
 }

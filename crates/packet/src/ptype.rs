@@ -3,7 +3,9 @@
 //! Each IP version owns 66 consecutive numbers: 7 without a tunnel, then two blocks of 7 for the
 //! inner IP versions under each kind of tunnel, with one number before them for "no inner IP".
 
+use crate::field::Level;
 use crate::layer::{Fragment, L3, L4, Layer, Tunnel};
+use crate::rss::Group;
 
 /// The number of packet types.
 pub const COUNT: u8 = 154;
@@ -73,5 +75,58 @@ pub(crate) fn of(outer: &Layer, tunnel: Tunnel, inner: &Layer) -> u8 {
         L3::None => base + block - 1,
         L3::V4 => base + block + payload(inner),
         L3::V6 => base + block + TO_V6 + payload(inner),
+    }
+}
+
+/// The packet types whose headers at a level are of a group.
+pub fn of_group(group: Group, level: Level) -> impl Iterator<Item = u8> {
+    let (first, payloads): (u8, &'static [u8]) = match group {
+        Group::L2 => (0, &[]),
+        Group::Ipv4Frag => (IPV4, &[FRAG]),
+        Group::Ipv4Other => (IPV4, &[PAY, ICMP]),
+        Group::Ipv4Esp => (IPV4, &[PAY]),
+        Group::Ipv4Udp => (IPV4, &[UDP]),
+        Group::Ipv4Tcp => (IPV4, &[TCP]),
+        Group::Ipv4Sctp => (IPV4, &[SCTP]),
+        Group::Ipv6Frag => (IPV6, &[FRAG]),
+        Group::Ipv6Other => (IPV6, &[PAY, ICMP]),
+        Group::Ipv6Esp => (IPV6, &[PAY]),
+        Group::Ipv6Udp => (IPV6, &[UDP]),
+        Group::Ipv6Tcp => (IPV6, &[TCP]),
+        Group::Ipv6Sctp => (IPV6, &[SCTP]),
+    };
+    let l2: &'static [u8] = if group == Group::L2 { &[MAC_PAY, MAC_PTP, MAC_LLDP, MAC_ARP] } else { &[] };
+    let inner_block = if first == IPV6 { TO_V6 } else { 0 };
+    let alone = payloads.iter().map(move |payload| first + payload);
+    let tunnelled = payloads.iter().flat_map(move |payload| {
+        let blocks = [IP_IP, GRENAT, GRENAT_MAC, GRENAT_MAC_VLAN];
+        let outer = [IPV4, IPV6];
+        outer.into_iter().flat_map(move |outer| {
+            blocks.into_iter().map(move |block| outer + block + inner_block + payload)
+        })
+    });
+    let alone = l2.iter().copied().chain(alone);
+    let (outside, inside) = (level != Level::Inner, level != Level::Outer);
+    alone.filter(move |_| outside).chain(tunnelled.filter(move |_| inside))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_the_packet_types_of_its_level() {
+        let of = |group, level| of_group(group, level).collect::<Vec<_>>();
+        assert_eq!(of(Group::Ipv4Udp, Level::Outer), [24]);
+        assert_eq!(of(Group::Ipv6Tcp, Level::Outer), [92]);
+        assert_eq!(of(Group::Ipv4Tcp, Level::Inner), [33, 48, 63, 78, 99, 114, 129, 144]);
+        assert_eq!(of(Group::Ipv6Udp, Level::Innermost).len(), 9);
+        assert_eq!(of(Group::L2, Level::Inner), []);
+    }
+
+    #[test]
+    fn no_packet_type_of_a_group_is_past_the_last() {
+        let all = Group::ALL.into_iter().flat_map(|group| of_group(group, Level::Innermost));
+        assert!(all.into_iter().all(|ptype| ptype < COUNT));
     }
 }

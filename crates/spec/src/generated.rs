@@ -76,6 +76,12 @@ pub mod e810 {
     pub const RXQ_MAX_BUFFERS: u32 = 0x5;
     /// Greatest frame, in bytes with its CRC
     pub const MAX_FRAME: u32 = 0x2600;
+    /// Bytes of a buffer of a package
+    pub const PACKAGE_BUFFER: u32 = 0x1000;
+    /// Flow director profiles
+    pub const FLOW_PROFILES: u32 = 0x80;
+    /// Groups of packets, each hashed by fields of its own
+    pub const RSS_GROUPS: u32 = 0xd;
     /// Packet types, with those not in use
     pub const PTYPES: u32 = 0x9a;
 
@@ -10563,6 +10569,483 @@ pub mod e810 {
                 Span { at: 0x8000000, count: 16384, stride: 0x1000, what: What::Block("IMS_INT", &crate::e810::vector::BLOCK) },
                 Span { at: 0xc000000, count: 16384, stride: 0x10, what: What::Block("IMS", &crate::e810::ims_slot::BLOCK) },
                 Span { at: 0xc100000, count: 16384, stride: 0x4, what: What::Register(Register { name: "IMS_RATE", size: 4, reset: 0x0, rw: 0x7f, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+
+    /// What a section sets.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum SectionType {
+        /// `0x1`
+        METADATA = 0x1,
+        /// `0x5100`
+        FLOW_PROFILE = 0x5100,
+        /// `0x5101`
+        RSS_FIELDS = 0x5101,
+    }
+    impl SectionType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x1 => Some(Self::METADATA),
+                0x5100 => Some(Self::FLOW_PROFILE),
+                0x5101 => Some(Self::RSS_FIELDS),
+                _ => None,
+            }
+        }
+    }
+
+    /// Kinds of packets.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum PacketGroup {
+        /// `0x0`
+        L2 = 0x0,
+        /// `0x1`
+        IPV4_FRAG = 0x1,
+        /// `0x2`
+        IPV4_OTHER = 0x2,
+        /// `0x3`
+        IPV4_UDP = 0x3,
+        /// `0x4`
+        IPV4_TCP = 0x4,
+        /// `0x5`
+        IPV4_SCTP = 0x5,
+        /// `0x6`
+        IPV4_ESP = 0x6,
+        /// `0x7`
+        IPV6_FRAG = 0x7,
+        /// `0x8`
+        IPV6_OTHER = 0x8,
+        /// `0x9`
+        IPV6_UDP = 0x9,
+        /// `0xa`
+        IPV6_TCP = 0xa,
+        /// `0xb`
+        IPV6_SCTP = 0xb,
+        /// `0xc`
+        IPV6_ESP = 0xc,
+    }
+    impl PacketGroup {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::L2),
+                0x1 => Some(Self::IPV4_FRAG),
+                0x2 => Some(Self::IPV4_OTHER),
+                0x3 => Some(Self::IPV4_UDP),
+                0x4 => Some(Self::IPV4_TCP),
+                0x5 => Some(Self::IPV4_SCTP),
+                0x6 => Some(Self::IPV4_ESP),
+                0x7 => Some(Self::IPV6_FRAG),
+                0x8 => Some(Self::IPV6_OTHER),
+                0x9 => Some(Self::IPV6_UDP),
+                0xa => Some(Self::IPV6_TCP),
+                0xb => Some(Self::IPV6_SCTP),
+                0xc => Some(Self::IPV6_ESP),
+                _ => None,
+            }
+        }
+    }
+
+    /// Which headers of a packet in a tunnel.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum HeaderLevel {
+        /// `0x0`
+        OUTER = 0x0,
+        /// `0x1`
+        INNER = 0x1,
+        /// `0x2`
+        INNERMOST = 0x2,
+    }
+    impl HeaderLevel {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::OUTER),
+                0x1 => Some(Self::INNER),
+                0x2 => Some(Self::INNERMOST),
+                _ => None,
+            }
+        }
+    }
+
+    /// Fields of headers; a set has bit n for field n, and the order is that of a hash.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum HeaderField {
+        /// `0x0`
+        ETH_SRC = 0x0,
+        /// `0x1`
+        ETH_DST = 0x1,
+        /// `0x2`
+        ETH_ETHERTYPE = 0x2,
+        /// `0x3`
+        S_VLAN_ID = 0x3,
+        /// `0x4`
+        C_VLAN_ID = 0x4,
+        /// `0x5`
+        IPV4_SRC = 0x5,
+        /// `0x6`
+        IPV4_DST = 0x6,
+        /// `0x7`
+        IPV4_DSCP = 0x7,
+        /// `0x8`
+        IPV4_TTL = 0x8,
+        /// `0x9`
+        IPV4_PROT = 0x9,
+        /// `0xa`
+        IPV6_SRC = 0xa,
+        /// `0xb`
+        IPV6_DST = 0xb,
+        /// `0xc`
+        IPV6_TC = 0xc,
+        /// `0xd`
+        IPV6_HOP_LIMIT = 0xd,
+        /// `0xe`
+        IPV6_PROT = 0xe,
+        /// `0xf`
+        TCP_SRC_PORT = 0xf,
+        /// `0x10`
+        TCP_DST_PORT = 0x10,
+        /// `0x11`
+        UDP_SRC_PORT = 0x11,
+        /// `0x12`
+        UDP_DST_PORT = 0x12,
+        /// `0x13`
+        SCTP_SRC_PORT = 0x13,
+        /// `0x14`
+        SCTP_DST_PORT = 0x14,
+        /// `0x15`
+        GTPU_TEID = 0x15,
+        /// `0x16`
+        GTPU_EH_PDU = 0x16,
+        /// `0x17`
+        GTPU_EH_QFI = 0x17,
+        /// `0x18`
+        L2TPV3_SESS_ID = 0x18,
+        /// `0x19`
+        ESP_SPI = 0x19,
+        /// `0x1a`
+        AH_SPI = 0x1a,
+        /// `0x1b`
+        PPPOE_SESS_ID = 0x1b,
+        /// `0x1c`
+        PFCP_S_FIELD = 0x1c,
+        /// `0x1d`
+        PFCP_SEID = 0x1d,
+    }
+    impl HeaderField {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::ETH_SRC),
+                0x1 => Some(Self::ETH_DST),
+                0x2 => Some(Self::ETH_ETHERTYPE),
+                0x3 => Some(Self::S_VLAN_ID),
+                0x4 => Some(Self::C_VLAN_ID),
+                0x5 => Some(Self::IPV4_SRC),
+                0x6 => Some(Self::IPV4_DST),
+                0x7 => Some(Self::IPV4_DSCP),
+                0x8 => Some(Self::IPV4_TTL),
+                0x9 => Some(Self::IPV4_PROT),
+                0xa => Some(Self::IPV6_SRC),
+                0xb => Some(Self::IPV6_DST),
+                0xc => Some(Self::IPV6_TC),
+                0xd => Some(Self::IPV6_HOP_LIMIT),
+                0xe => Some(Self::IPV6_PROT),
+                0xf => Some(Self::TCP_SRC_PORT),
+                0x10 => Some(Self::TCP_DST_PORT),
+                0x11 => Some(Self::UDP_SRC_PORT),
+                0x12 => Some(Self::UDP_DST_PORT),
+                0x13 => Some(Self::SCTP_SRC_PORT),
+                0x14 => Some(Self::SCTP_DST_PORT),
+                0x15 => Some(Self::GTPU_TEID),
+                0x16 => Some(Self::GTPU_EH_PDU),
+                0x17 => Some(Self::GTPU_EH_QFI),
+                0x18 => Some(Self::L2TPV3_SESS_ID),
+                0x19 => Some(Self::ESP_SPI),
+                0x1a => Some(Self::AH_SPI),
+                0x1b => Some(Self::PPPOE_SESS_ID),
+                0x1c => Some(Self::PFCP_S_FIELD),
+                0x1d => Some(Self::PFCP_SEID),
+                _ => None,
+            }
+        }
+    }
+
+    /// A section of type FLOW_PROFILE: which fields the filters of a profile compare. (siov package)
+    pub mod flow_profile {
+        use super::*;
+
+        /// The profile that is set. (siov package)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PROFILE(pub u16);
+        impl PROFILE {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0xffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x0;
+            /// Bits 15:0: profile (RW)
+            pub const fn NUM(self) -> u16 { self.0 }
+            /// The word with bits 15:0 set.
+            pub const fn with_NUM(mut self, value: u16) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// The packets that it is for. (siov package)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct GROUP(pub u8);
+        impl GROUP {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0xff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2;
+            /// Bits 7:0: group (RW)
+            pub const fn GROUP(self) -> u8 { self.0 }
+            /// The word with bits 7:0 set.
+            pub const fn with_GROUP(mut self, value: u8) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// The headers that it is about. (siov package)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct LEVEL(pub u8);
+        impl LEVEL {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0xff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3;
+            /// Bits 7:0: level (RW)
+            pub const fn LEVEL(self) -> u8 { self.0 }
+            /// The word with bits 7:0 set.
+            pub const fn with_LEVEL(mut self, value: u8) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// What is compared; no field at all deletes the profile. (siov package)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct FIELDS(pub u64);
+        impl FIELDS {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0xffffffffffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x8;
+            /// Bits 63:0: a bit for each field (RW)
+            pub const fn SET(self) -> u64 { self.0 }
+            /// The word with bits 63:0 set.
+            pub const fn with_SET(mut self, value: u64) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// The profile that is set.
+            PROFILE,
+            /// The packets that it is for.
+            GROUP,
+            /// The headers that it is about.
+            LEVEL,
+            /// What is compared; no field at all deletes the profile.
+            FIELDS,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 4] = [Self::PROFILE, Self::GROUP, Self::LEVEL, Self::FIELDS];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "FlowProfile",
+            size: SIZE, spans: &[
+                Span { at: 0x0, count: 1, stride: 0x2, what: What::Register(Register { name: "PROFILE", size: 2, reset: 0x0, rw: 0xffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2, count: 1, stride: 0x1, what: What::Register(Register { name: "GROUP", size: 1, reset: 0x0, rw: 0xff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x3, count: 1, stride: 0x1, what: What::Register(Register { name: "LEVEL", size: 1, reset: 0x0, rw: 0xff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8, count: 1, stride: 0x8, what: What::Register(Register { name: "FIELDS", size: 8, reset: 0x0, rw: 0xffffffffffffffff, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+
+    /// A section of type RSS_FIELDS: which fields the packets of a VSI are hashed by. (siov package)
+    pub mod rss_fields {
+        use super::*;
+
+        /// The VSI. (siov package)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VSI(pub u16);
+        impl VSI {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0xffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x0;
+            /// Bits 15:0: VSI (RW)
+            pub const fn NUM(self) -> u16 { self.0 }
+            /// The word with bits 15:0 set.
+            pub const fn with_NUM(mut self, value: u16) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// The headers that it is about. (siov package)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct LEVEL(pub u8);
+        impl LEVEL {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0xff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2;
+            /// Bits 7:0: level (RW)
+            pub const fn LEVEL(self) -> u8 { self.0 }
+            /// The word with bits 7:0 set.
+            pub const fn with_LEVEL(mut self, value: u8) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// The fields of each group; none: packets of the group have no hash. (siov package)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct FIELDS(pub u64);
+        impl FIELDS {
+            /// The value after a cold reset.
+            pub const RESET: u64 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u64 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u64 = 0xffffffffffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u64 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u64 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u64 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u64 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x8;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 13;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x8;
+            /// Bits 63:0: a bit for each field (RW)
+            pub const fn SET(self) -> u64 { self.0 }
+            /// The word with bits 63:0 set.
+            pub const fn with_SET(mut self, value: u64) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// The VSI.
+            VSI,
+            /// The headers that it is about.
+            LEVEL,
+            /// The fields of each group; none: packets of the group have no hash.
+            FIELDS,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 3] = [Self::VSI, Self::LEVEL, Self::FIELDS];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x70;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "RssFields",
+            size: SIZE, spans: &[
+                Span { at: 0x0, count: 1, stride: 0x2, what: What::Register(Register { name: "VSI", size: 2, reset: 0x0, rw: 0xffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2, count: 1, stride: 0x1, what: What::Register(Register { name: "LEVEL", size: 1, reset: 0x0, rw: 0xff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8, count: 13, stride: 0x8, what: What::Register(Register { name: "FIELDS", size: 8, reset: 0x0, rw: 0xffffffffffffffff, rw1c: 0x0, sticky: 0x0 }) },
         ] };
     }
 

@@ -108,6 +108,7 @@ impl Switch {
     }
 
     /// The rules that make the source address somebody's own.
+    #[inline]
     fn owners(&self, port: u8, header: &Header) -> impl Iterator<Item = &Rule> {
         let src = recipe::address(&header.src, 0);
         let on_vlan = src | u64::from(header.vlan());
@@ -163,6 +164,7 @@ impl Switch {
     }
 
     /// Takes out the VSIs that prune by VLAN and are no member of the frame's.
+    #[inline]
     fn prune_vlan(&self, port: u8, header: &Header, out: &mut Targets) {
         if !out.vsis.meets(&self.rx_vlan_prune) {
             return;
@@ -188,6 +190,7 @@ impl<'a> Decision<'a> {
     }
 
     /// Asks every recipe and joins what their rules say.
+    #[inline]
     fn decide(&mut self, header: &Header, out: &mut Targets) {
         let (dst, vid) = (recipe::address(&header.dst, 0), header.vlan());
         let (on_vlan, of_type) = (dst | u64::from(vid), dst | u64::from(header.ethertype));
@@ -198,17 +201,19 @@ impl<'a> Decision<'a> {
             let known = self.join(recipe::MAC, dst, out);
             self.exact = known && class == Class::Unicast;
         }
-        self.join(recipe::ETHERTYPE_MAC, of_type, out);
-        self.join(recipe::ETHERTYPE, u64::from(header.ethertype), out);
-        self.join(recipe::PROMISC_VLAN, recipe::class(class, vid), out);
-        self.join(recipe::PROMISC, recipe::class(class, 0), out);
+        if self.switch.has_any(recipe::BESIDES_ADDRESSES) {
+            self.join(recipe::ETHERTYPE_MAC, of_type, out);
+            self.join(recipe::ETHERTYPE, u64::from(header.ethertype), out);
+            self.join(recipe::PROMISC_VLAN, recipe::class(class, vid), out);
+            self.join(recipe::PROMISC, recipe::class(class, 0), out);
+        }
         if !self.matched {
             self.join(recipe::DFLT, 0, out);
         }
     }
 
     /// Adds what the rule of one look-up says; whether it forwards.
-    #[inline]
+    #[inline(always)]
     fn join(&mut self, recipe: u8, bits: u64, out: &mut Targets) -> bool {
         let Some(rule) = self.switch.find(self.port, self.from, recipe, bits) else { return false };
         match rule.action {

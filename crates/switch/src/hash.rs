@@ -78,6 +78,7 @@ impl Hasher for Folded {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -105,7 +106,7 @@ mod tests {
             |n| n << 24 | 5,
             |n| n << 40,
             |n| n.reverse_bits(),
-            |n| n * 0x0101_0101_0101 << 16,
+            |n| (n * 0x0101_0101_0101) << 16,
         ];
         for seed in 0..200 {
             for pattern in patterns {
@@ -120,7 +121,7 @@ mod tests {
     fn a_flood_made_for_one_seed_spreads_under_another() {
         let flood: Vec<u64> = (0..)
             .map(|n: u64| n << 16)
-            .filter(|n| hash(Seed::new(1), *n) % 4096 == 0)
+            .filter(|n| hash(Seed::new(1), *n).is_multiple_of(4096))
             .take(1000)
             .collect();
         assert_eq!(crowd(Seed::new(1), &flood), 1000);

@@ -11,6 +11,10 @@ pub(crate) const DFLT: u8 = 5;
 pub(crate) const ETHERTYPE_MAC: u8 = 8;
 pub(crate) const PROMISC_VLAN: u8 = 9;
 
+/// The recipes that add copies besides those of addresses, a bit each.
+pub(crate) const BESIDES_ADDRESSES: u16 =
+    1 << ETHERTYPE | 1 << PROMISC | 1 << ETHERTYPE_MAC | 1 << PROMISC_VLAN;
+
 /// Whether rules of a recipe are for one direction.
 #[inline]
 pub(crate) fn is_directional(recipe: u8) -> bool {

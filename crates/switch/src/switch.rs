@@ -230,8 +230,14 @@ impl Switch {
         }
     }
 
-    /// The rule of a recipe and its key ([`Lookup::bits`]) for frames of a direction.
+    /// Whether one of the recipes, a bit each, has a rule.
     #[inline]
+    pub(crate) fn has_any(&self, recipes: u16) -> bool {
+        self.present & recipes != 0
+    }
+
+    /// The rule of a recipe and its key ([`Lookup::bits`]) for frames of a direction.
+    #[inline(always)]
     pub(crate) fn find(
         &self,
         port: u8,

@@ -1,5 +1,7 @@
 //! The flow director against a slow one: a list of filters, compared field by field.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use siov_packet::field::{self, Field, Level};

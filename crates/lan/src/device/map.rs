@@ -29,6 +29,8 @@ pub(crate) enum Place {
     Ims(u64),
     /// Any other register, or none.
     Plain,
+    /// Storage that this device lacks.
+    Nothing,
 }
 
 /// The registers of BAR 0 and their copies in pages.
@@ -74,9 +76,20 @@ impl Map {
             ) if index < self.ims => {
                 Place::Ims((index * ims_slot::SIZE + offset % ims_slot::SIZE).into())
             }
+            Some(
+                bar0::Reg::IMS_ADDRESS_LO
+                | bar0::Reg::IMS_ADDRESS_HI
+                | bar0::Reg::IMS_DATA
+                | bar0::Reg::IMS_CONTROL,
+            ) => Place::Nothing,
             Some(register) => mailbox(register, index),
             None => Place::Plain,
         }
+    }
+
+    /// The register at an offset, by id and element.
+    pub fn register(&self, offset: u32) -> Option<(u16, u32)> {
+        self.plain.find(offset)
     }
 
     fn page(&self, register: Option<pages::Reg>, index: u32) -> Place {
@@ -95,12 +108,13 @@ impl Map {
     fn slot(&self, slot: u32, register: VectorRegister) -> Place {
         match Vector::ims(slot).filter(|_| slot < self.ims) {
             Some(vector) => Place::Vector(vector, register),
-            None => Place::Plain,
+            None => Place::Nothing,
         }
     }
 }
 
-fn mailbox(register: bar0::Reg, index: u32) -> Place {
+/// The mailbox register that a register of BAR 0 is; `Plain` when it is none.
+pub(super) fn mailbox(register: bar0::Reg, index: u32) -> Place {
     let vsi = |register| match u16::try_from(index) {
         Ok(vsi) => Place::Mailbox(Owner::Vsi(vsi), register),
         Err(_) => Place::Plain,
@@ -185,7 +199,7 @@ mod tests {
     #[test]
     fn a_slot_that_the_device_lacks_is_nowhere() {
         for offset in [0x0800_3000, 0x0C00_0030, 0x0C10_000C] {
-            assert_eq!(Map::new(3).place(offset), Place::Plain, "{offset:#x}");
+            assert_eq!(Map::new(3).place(offset), Place::Nothing, "{offset:#x}");
         }
     }
 }

@@ -1,21 +1,18 @@
 //! The device's vectors: what raises them, when they may interrupt, and where their messages go.
 
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use siov_bus::{Bus, Rid};
+use siov_bus::Requester;
 use siov_port::Clock;
 
 use super::map::VectorRegister;
 use crate::interrupt::{Cause, Interrupts, MSIX_VECTORS, Message, Messages, Ns, Oicr, Vector};
 
 /// Moderation, storage of messages and the other causes, behind one lock; messages leave once it is let go.
-#[derive(Debug)]
 pub(crate) struct Vectors {
     state: Mutex<State>,
-    bus: Arc<Bus>,
+    requester: Arc<Requester>,
     clock: Clock,
-    rid: AtomicU16,
 }
 
 #[derive(Debug)]
@@ -30,7 +27,7 @@ struct State {
 
 impl Vectors {
     /// The vectors of a device with so many slots of interrupt message storage.
-    pub fn new(bus: Arc<Bus>, clock: Clock, ims: u32) -> Self {
+    pub fn new(requester: Arc<Requester>, clock: Clock, ims: u32) -> Self {
         let state = State {
             interrupts: Interrupts::new(ims),
             messages: Messages::new(ims),
@@ -38,12 +35,7 @@ impl Vectors {
             other: Cause::default(),
             fired: Vec::new(),
         };
-        Self { state: Mutex::new(state), bus, clock, rid: AtomicU16::new(0) }
-    }
-
-    /// The requester id that messages bear.
-    pub fn set_rid(&self, rid: Rid) {
-        self.rid.store(rid.0, Ordering::Relaxed);
+        Self { state: Mutex::new(state), requester, clock }
     }
 
     /// Events have happened; those whose cause is not enabled interrupt nobody.
@@ -62,6 +54,11 @@ impl Vectors {
                 state.raise_other(now);
             }
         });
+    }
+
+    /// PFINT_OICR without the side effect of a read.
+    pub fn other(&self) -> u32 {
+        self.lock().oicr.peek()
     }
 
     /// A read of PFINT_OICR, which clears it.
@@ -179,9 +176,8 @@ impl Vectors {
                 messages.extend(fired.filter_map(|vector| state.messages.fire(vector)));
             }
         }
-        let rid = Rid(self.rid.load(Ordering::Relaxed));
         for message in messages {
-            self.bus.message(rid, message.address, message.data);
+            self.requester.message(message.address, message.data);
         }
     }
 

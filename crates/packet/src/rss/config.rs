@@ -54,6 +54,23 @@ const GROUPS: usize = 13;
 const IPPROTO_ESP: u8 = 50;
 
 impl Group {
+    /// Every group, in order.
+    pub const ALL: [Self; GROUPS] = [
+        Self::L2,
+        Self::Ipv4Frag,
+        Self::Ipv4Other,
+        Self::Ipv4Udp,
+        Self::Ipv4Tcp,
+        Self::Ipv4Sctp,
+        Self::Ipv4Esp,
+        Self::Ipv6Frag,
+        Self::Ipv6Other,
+        Self::Ipv6Udp,
+        Self::Ipv6Tcp,
+        Self::Ipv6Sctp,
+        Self::Ipv6Esp,
+    ];
+
     /// The group of a level's headers.
     #[must_use]
     #[inline]

@@ -44,6 +44,24 @@ impl Toeplitz {
     #[must_use]
     #[inline]
     pub fn hash(&self, input: &[u8]) -> u32 {
+        // The usual inputs have loops of known length: addresses of either version, with ports or
+        // without.
+        match input.len() {
+            8 => self.hash_of(input.first_chunk::<8>()),
+            12 => self.hash_of(input.first_chunk::<12>()),
+            32 => self.hash_of(input.first_chunk::<32>()),
+            36 => self.hash_of(input.first_chunk::<36>()),
+            _ => self.hash_bytes(input),
+        }
+    }
+
+    #[inline(always)]
+    fn hash_of<const N: usize>(&self, input: Option<&[u8; N]>) -> u32 {
+        input.map_or(0, |input| self.hash_bytes(input))
+    }
+
+    #[inline(always)]
+    fn hash_bytes(&self, input: &[u8]) -> u32 {
         let mut hash = 0;
         for ([high, low], byte) in self.table.iter().zip(input) {
             let [h, l] = [usize::from(byte >> 4), usize::from(byte & 0x0F)];

@@ -12,7 +12,7 @@ REF = "siov package"
 
 PACKAGE_BUFFER: Annotated[int, "Bytes of a buffer of a package"] = 4096
 FLOW_PROFILES: Annotated[int, "Flow director profiles"] = 128
-RSS_GROUPS: Annotated[int, "Groups of packets, each hashed by fields of its own"] = 11
+RSS_GROUPS: Annotated[int, "Groups of packets, each hashed by fields of its own"] = 13
 
 
 class SectionType(IntEnum):
@@ -32,11 +32,13 @@ class PacketGroup(IntEnum):
     IPV4_UDP = 3
     IPV4_TCP = 4
     IPV4_SCTP = 5
-    IPV6_FRAG = 6
-    IPV6_OTHER = 7
-    IPV6_UDP = 8
-    IPV6_TCP = 9
-    IPV6_SCTP = 10
+    IPV4_ESP = 6
+    IPV6_FRAG = 7
+    IPV6_OTHER = 8
+    IPV6_UDP = 9
+    IPV6_TCP = 10
+    IPV6_SCTP = 11
+    IPV6_ESP = 12
 
 
 class HeaderLevel(IntEnum):
@@ -72,12 +74,14 @@ class HeaderField(IntEnum):
     SCTP_SRC_PORT = 19
     SCTP_DST_PORT = 20
     GTPU_TEID = 21
-    L2TPV3_SESS_ID = 22
-    ESP_SPI = 23
-    AH_SPI = 24
-    PPPOE_SESS_ID = 25
-    PFCP_S_FIELD = 26
-    PFCP_SEID = 27
+    GTPU_EH_PDU = 22
+    GTPU_EH_QFI = 23
+    L2TPV3_SESS_ID = 24
+    ESP_SPI = 25
+    AH_SPI = 26
+    PPPOE_SESS_ID = 27
+    PFCP_S_FIELD = 28
+    PFCP_SEID = 29
 
 
 class FlowProfile(RegisterBlock, size=16, ref=REF):
@@ -104,7 +108,7 @@ class FlowProfile(RegisterBlock, size=16, ref=REF):
         SET = bits(63, 0, "a bit for each field", RW)
 
 
-class RssFields(RegisterBlock, size=96, ref=REF):
+class RssFields(RegisterBlock, size=112, ref=REF):
     """A section of type RSS_FIELDS: which fields the packets of a VSI are hashed by."""
 
     class VSI(Word, width=16, at=0, ref=REF):
@@ -117,7 +121,7 @@ class RssFields(RegisterBlock, size=96, ref=REF):
 
         LEVEL = bits(7, 0, "level", RW, enum=HeaderLevel)
 
-    class FIELDS(Word, width=64, at=8, count=11, ref=REF):
+    class FIELDS(Word, width=64, at=8, count=13, ref=REF):
         """The fields of each group; none: packets of the group have no hash."""
 
         SET = bits(63, 0, "a bit for each field", RW)

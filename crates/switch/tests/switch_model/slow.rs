@@ -1,44 +1,26 @@
-//! The switch against a slow one: a list of rules, read from end to end for every frame.
+//! A switch that reads all its rules for every frame.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proptest::collection::{btree_set, vec};
-use proptest::prelude::*;
 use siov_switch::{
     Action, Class, Direction, DropReason, Header, ListId, Lookup, Override, QueueTarget, Rule,
     RuleError, RuleId, Switch, SwitchVsi, Targets, VsiId,
 };
 
-type Set = BTreeSet<u16>;
+use crate::inputs::{Op, id};
 
-#[derive(Clone, Debug)]
-enum Op {
-    SetVsi(u16, SwitchVsi),
-    FreeVsi(u16),
-    Add(Rule),
-    Update(u16, Action, bool, bool),
-    Remove(u16),
-    SetList(u16, Set),
-    Toggle(u16, u16),
-    RemoveList(u16),
-}
-
-#[derive(Clone, Debug)]
-enum Probe {
-    Receive(u8, Header),
-    Transmit(u16, Header, Override),
-}
+pub type Set = BTreeSet<u16>;
 
 #[derive(Default)]
-struct Slow {
+pub struct Slow {
     vsis: BTreeMap<u16, SwitchVsi>,
-    rules: BTreeMap<u16, Rule>,
+    pub rules: BTreeMap<u16, Rule>,
     lists: BTreeMap<u16, Set>,
 }
 
 /// Everything that a look-up answers.
 #[derive(Debug, Default, PartialEq)]
-struct Answer {
+pub struct Answer {
     vsis: Set,
     port: Option<u8>,
     queue: Option<QueueTarget>,
@@ -52,7 +34,7 @@ impl Answer {
         Self { dropped: Some(reason), ..Self::default() }
     }
 
-    fn of(out: &Targets) -> Self {
+    pub fn of(out: &Targets) -> Self {
         let set = |set: &siov_switch::VsiSet| set.iter().map(VsiId::number).collect();
         Self {
             vsis: set(out.vsis()),
@@ -79,7 +61,7 @@ impl Answer {
     }
 }
 
-fn same_frames(a: &Rule, b: &Rule) -> bool {
+pub fn same_frames(a: &Rule, b: &Rule) -> bool {
     let directional = !matches!(a.lookup, Lookup::Mac(_) | Lookup::MacVlan(..) | Lookup::Vlan(_));
     a.port == b.port && a.lookup == b.lookup && (!directional || a.direction == b.direction)
 }
@@ -173,7 +155,7 @@ impl Slow {
         (answer.vsis, answer.vlan_pruned) = Self::split(std::mem::take(&mut answer.vsis), pruned);
     }
 
-    fn receive(&self, port: u8, header: &Header) -> Answer {
+    pub fn receive(&self, port: u8, header: &Header) -> Answer {
         let hits = self.hits(port, Direction::Rx, header);
         if hits.iter().any(|rule| rule.action == Action::Drop) {
             return Answer::dropped(DropReason::Rule);
@@ -186,7 +168,7 @@ impl Slow {
         answer.finished()
     }
 
-    fn transmit(&self, from: u16, header: &Header, over: Override) -> Answer {
+    pub fn transmit(&self, from: u16, header: &Header, over: Override) -> Answer {
         let Some(vsi) = self.vsis.get(&from) else { return Answer::dropped(DropReason::NoSource) };
         if vsi.mac_anti_spoof && !self.owns(vsi.port, header, from) {
             return Answer::dropped(DropReason::AntiSpoof);
@@ -229,7 +211,7 @@ impl Slow {
     }
 
     /// Does the same to both, and compares what they say.
-    fn apply(&mut self, switch: &mut Switch, op: &Op) {
+    pub fn apply(&mut self, switch: &mut Switch, op: &Op) {
         match op {
             Op::SetVsi(vsi, properties) => {
                 switch.set_vsi(id(*vsi), *properties);
@@ -291,138 +273,5 @@ impl Slow {
             Err(RuleError::NoList(_)) => assert!(!self.has_list(&rule.action)),
             Err(error) => panic!("{error}"),
         }
-    }
-}
-
-fn id(number: u16) -> VsiId {
-    VsiId::new(number).unwrap()
-}
-
-fn any_vsi() -> impl Strategy<Value = u16> {
-    prop_oneof![0u16..5, Just(64), Just(767)]
-}
-
-fn any_mac() -> impl Strategy<Value = [u8; 6]> {
-    let multicast = [1, 0, 0x5e, 0, 0, 9];
-    prop_oneof![
-        6 => (0u8..4).prop_map(|n| [2, 0, 0, 0, 0, n]),
-        1 => Just(multicast),
-        1 => Just([0xff; 6]),
-    ]
-}
-
-fn any_vid() -> impl Strategy<Value = u16> {
-    prop_oneof![Just(0u16), Just(5), Just(4095)]
-}
-
-fn any_ethertype() -> impl Strategy<Value = u16> {
-    prop_oneof![Just(0x0800u16), Just(0x88cc)]
-}
-
-fn any_class() -> impl Strategy<Value = Class> {
-    prop_oneof![Just(Class::Unicast), Just(Class::Multicast), Just(Class::Broadcast)]
-}
-
-fn any_lookup() -> impl Strategy<Value = Lookup> {
-    prop_oneof![
-        4 => any_mac().prop_map(Lookup::Mac),
-        3 => (any_mac(), any_vid()).prop_map(|(mac, vid)| Lookup::MacVlan(mac, vid)),
-        3 => any_vid().prop_map(Lookup::Vlan),
-        1 => any_ethertype().prop_map(Lookup::Ethertype),
-        1 => (any_ethertype(), any_mac()).prop_map(|(of, mac)| Lookup::EthertypeMac(of, mac)),
-        2 => any_class().prop_map(Lookup::Promisc),
-        2 => (any_class(), any_vid()).prop_map(|(class, vid)| Lookup::PromiscVlan(class, vid)),
-        1 => Just(Lookup::Dflt),
-    ]
-}
-
-fn any_action() -> impl Strategy<Value = Action> {
-    prop_oneof![
-        6 => any_vsi().prop_map(|vsi| Action::Vsi(id(vsi))),
-        4 => (0u16..3).prop_map(|list| Action::VsiList(ListId(list))),
-        2 => (any_vsi(), 0u16..9).prop_map(|(vsi, queue)| {
-            Action::Queue(QueueTarget { vsi: id(vsi), queue, region: 1 })
-        }),
-        1 => Just(Action::Drop),
-        1 => Just(Action::Other),
-    ]
-}
-
-fn any_rule() -> impl Strategy<Value = Rule> {
-    let direction = prop_oneof![Just(Direction::Rx), Just(Direction::Tx)];
-    let parts = (0u8..2, direction, any_lookup(), any_action(), any::<bool>(), any::<bool>());
-    parts.prop_map(|(port, direction, lookup, action, lb_en, lan_en)| Rule {
-        port,
-        direction,
-        lookup,
-        action,
-        lb_en,
-        lan_en,
-    })
-}
-
-fn any_op() -> impl Strategy<Value = Op> {
-    let flags = (0u8..2, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>());
-    let properties = flags.prop_map(|(port, sw_flags, sw_flags2, sec_flags, mild)| {
-        // Security bits together leave few frames alive.
-        SwitchVsi::from_flags(port, sw_flags, sw_flags2, sec_flags & mild)
-    });
-    prop_oneof![
-        4 => (any_vsi(), properties).prop_map(|(vsi, properties)| Op::SetVsi(vsi, properties)),
-        1 => any_vsi().prop_map(Op::FreeVsi),
-        8 => any_rule().prop_map(Op::Add),
-        3 => (0u16..20, any_action(), any::<bool>(), any::<bool>())
-            .prop_map(|(number, action, lb, lan)| Op::Update(number, action, lb, lan)),
-        2 => (0u16..20).prop_map(Op::Remove),
-        3 => (0u16..3, btree_set(any_vsi(), 0..5)).prop_map(|(list, set)| Op::SetList(list, set)),
-        2 => (0u16..3, any_vsi()).prop_map(|(list, vsi)| Op::Toggle(list, vsi)),
-        1 => (0u16..3).prop_map(Op::RemoveList),
-    ]
-}
-
-fn any_probe() -> impl Strategy<Value = Probe> {
-    let header = (any_mac(), any_mac(), proptest::option::of(any_vid()), any_ethertype());
-    let header =
-        header.prop_map(|(dst, src, vid, ethertype)| Header { dst, src, vid, pcp: 0, ethertype });
-    let over = prop_oneof![
-        6 => Just(Override::None),
-        1 => Just(Override::Uplink),
-        1 => Just(Override::Local),
-        1 => prop_oneof![any_vsi(), any::<u16>()].prop_map(Override::Vsi),
-    ];
-    (0u8..2, any_vsi(), any::<bool>(), header, over).prop_map(|(port, from, rx, header, over)| {
-        if rx { Probe::Receive(port, header) } else { Probe::Transmit(from, header, over) }
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
-
-    #[test]
-    fn after_any_changes_every_frame_goes_where_a_slow_switch_sends_it(
-        seed: u64,
-        ops in vec(any_op(), 1..60),
-        probes in vec(any_probe(), 1..30),
-    ) {
-        let (mut switch, mut slow) = (Switch::new(seed), Slow::default());
-        let mut out = Targets::new();
-        for op in &ops {
-            slow.apply(&mut switch, op);
-            for probe in &probes {
-                let expected = match probe {
-                    Probe::Receive(port, header) => {
-                        switch.receive(*port, header, &mut out);
-                        slow.receive(*port, header)
-                    }
-                    Probe::Transmit(from, header, over) => {
-                        switch.transmit(id(*from), header, *over, &mut out);
-                        slow.transmit(*from, header, *over)
-                    }
-                };
-                prop_assert_eq!(Answer::of(&out), expected, "{:?}", probe);
-            }
-        }
-        let rules: Vec<(u16, Rule)> = switch.rules().map(|(id, rule)| (id.0, *rule)).collect();
-        prop_assert_eq!(rules, slow.rules.into_iter().collect::<Vec<_>>());
     }
 }
