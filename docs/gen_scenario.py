@@ -44,10 +44,18 @@ def scenario_models() -> Iterator[tuple[type[BaseModel], str]]:
     seen: set[type[BaseModel]] = set()
     for key, outer, many in _tables(scenario.Scenario):
         yield outer, f"`[[{key}]]`" if many else f"`[{key}]`"
-        for inner_key, inner, row in _tables(outer):
-            if inner not in seen:
-                seen.add(inner)
-                yield inner, f"`{inner_key} = {'[{ … }, …]' if row else '{ … }'}` in `{key}`"
+        yield from _inside(key, outer, seen)
+
+
+def _inside(
+    key: str, outer: type[BaseModel], seen: set[type[BaseModel]]
+) -> Iterator[tuple[type[BaseModel], str]]:
+    """The models that the keys of a model hold, and those inside of these, each once."""
+    for inner_key, inner, row in _tables(outer):
+        if inner not in seen:
+            seen.add(inner)
+            yield inner, f"`{inner_key} = {'[{ … }, …]' if row else '{ … }'}` in `{key}`"
+            yield from _inside(inner_key, inner, seen)
 
 
 def _tables(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel], bool]]:

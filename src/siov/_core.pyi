@@ -193,6 +193,119 @@ class Bus:
     def inspect(self) -> dict[str, int]:
         """How many vectors are `connected` and `pending`, and messages `lost` because too many were."""
 
+class Nic:
+    """An E810-like adapter, as `siov.spec.e810` has its registers; driven by its BARs and its firmware.
+
+    `config` is its configuration space (`ValueError` when it lacks COMMAND, Ats.CTL, Pasid.CTL or
+    Msix.CONTROL). `ims` slots of interrupt message storage (0 to 16,384), 1 to 64 `workers`, each with a
+    device TLB of geometry `atc` (as in `RemappingUnit`; infinite without), room for (guaranteed, best effort)
+    `flows`. Without `start`, `pump` does the work. A value out of its range raises `ValueError`.
+    """
+
+    def __init__(
+        self,
+        config: RegFile,
+        bus: Bus,
+        clock: Clock,
+        *,
+        ims: int = 0,
+        workers: int = 1,
+        atc: Any | None = None,
+        flows: tuple[int, int] = (2048, 14336),
+        seed: int = 0,
+    ) -> None: ...
+    def bar_read(self, bar: int, offset: int, size: int) -> bytes:
+        """`size` bytes of BAR 0 or 3, as software reads them."""
+    def bar_write(self, bar: int, offset: int, data: bytes) -> None:
+        """Bytes to BAR 0 or 3, as software writes them; what only firmware can do becomes an event."""
+    def config_changed(self, rid: int) -> None:
+        """The configuration space was written: requester id, BME, ATS, PASID and MSI-X control count now."""
+    def get(self, name: str, index: int = 0) -> int:
+        """A register of `siov.spec.e810`, without the effect of a read; `KeyError` if there is none."""
+    def set(self, name: str, value: int, index: int = 0) -> None:
+        """Set a register as hardware does: no mask holds it back and nothing comes of it."""
+    def take_events(self) -> list[tuple[Any, ...]]:
+        """What firmware has to see, in order.
+
+        ("admin-queue",), ("reset", kind), ("vsi-reset", vsi), ("malicious", vsi, queue or None, reason) and
+        ("link", port, up).
+        """
+    def wait_events(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for an event; whether there is one."""
+    def raise_fw(self) -> None:
+        """The admin queue's interrupt (PFINT_FW_CTL)."""
+    def raise_oicr(self, causes: int) -> None:
+        """Set bits of PFINT_OICR, with their interrupt."""
+    def reset(self, kind: str) -> None:
+        """PFR, CORER, GLOBR, EMPR or FLR; no DMA of before is under way afterwards."""
+    def reset_vsi(self, vsi: int) -> None:
+        """Stop a VSI's queues, mailbox and interrupts."""
+    def set_vsi(self, vsi: int, kind: int, properties: bytes) -> None:
+        """Make a VSI or change it: its 128 bytes of properties, whole."""
+    def free_vsi(self, vsi: int) -> None:
+        """A VSI is gone, with its queues and filters."""
+    def tx_enable(self, queue: int, context: bytes) -> None:
+        """Enable a Tx queue with its context of 22 bytes."""
+    def tx_disable(self, queue: int) -> None:
+        """Disable a Tx queue; none of its DMA is under way afterwards."""
+    def add_rule(
+        self,
+        *,
+        tx: bool,
+        lookup: int,
+        source: int,
+        mac: bytes | None,
+        vlan: int | None,
+        ethertype: int | None,
+        forward: tuple[Any, ...],
+        lan: bool,
+        loopback: bool,
+    ) -> int:
+        """Add a switch rule and give its number; `OverflowError` when there is no room.
+
+        `forward` is ("vsi", number), ("list", number), ("queue", number, log2), ("drop",), ("prune", list).
+        """
+    def update_rule(self, rule: int, *, forward: tuple[Any, ...], lan: bool, loopback: bool) -> None:
+        """Change where a rule sends."""
+    def remove_rule(self, rule: int) -> None:
+        """Remove a rule."""
+    def set_vsi_list(self, number: int, vsis: list[int]) -> None:
+        """What VSIs a list holds."""
+    def set_rss_key(self, vsi: int, key: bytes) -> None:
+        """A VSI's hash key of 52 bytes."""
+    def set_rss_lut(self, vsi: int, table: bytes) -> None:
+        """A VSI's look-up table: a power of two of queues; none switches spreading off."""
+    def set_rss_fields(self, vsi: int, level: int, groups: list[int]) -> None:
+        """What a VSI's frames are hashed by: a set of fields for each group of packets."""
+    def set_flow_profile(self, profile: int, group: int, level: int, fields: int) -> None:
+        """Which packets a flow-director profile is for, and the fields its filters match; 0 removes it."""
+    def clear_filters(self, vsi: int | None = None) -> None:
+        """Remove the filters of a VSI, or all."""
+    def set_vlan_mode(self, double: bool) -> None:
+        """Whether two tags count, or one."""
+    def set_link(self, port: int, up: bool, speed: int) -> None:
+        """Whether a port carries frames, and its speed in Mbit/s."""
+    def set_loopback(self, port: int, on: bool) -> None:
+        """Whether what goes out at a port comes in again."""
+    def link_present(self, port: int) -> bool:
+        """Whether what a port is plugged into has a link."""
+    def set_mac(self, port: int, mac: bytes) -> None:
+        """A port's own address."""
+    def set_max_frame(self, port: int, size: int) -> None:
+        """The longest frame a port takes, in bytes without CRC."""
+    def attach_port(self, number: int, port: Port | None) -> None:
+        """Plug a port in, or out; `ValueError` when another NIC has it."""
+    def start(self) -> None:
+        """Give each worker a thread; `OSError` when the system has none left."""
+    def stop(self) -> None:
+        """End the workers' threads."""
+    def pump(self) -> bool:
+        """A batch of each worker and what timers let go, on this thread; whether anything was done."""
+    def next_deadline(self) -> int | None:
+        """When a timer runs out next, in nanoseconds of the clock."""
+    def inspect(self) -> dict[str, Any]:
+        """VSIs with their counters, rules, filters, what the switch dropped, the device TLB's counters."""
+
 class CpuCore:
     """A logical processor in 64-bit mode, as far as translation goes (the crate siov-mmu).
 

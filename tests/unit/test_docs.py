@@ -207,7 +207,7 @@ def test_the_limits_that_the_page_tells_are_those_that_hold(keys, row, good, bad
 def test_defaults_and_choices_stand_on_the_page(keys):
     text = keys.scenario_keys()
     assert "| `model` |" in text
-    assert '| `"memory"`, `"test"` | `"memory"` |' in text
+    assert '| `"memory"`, `"test"`, `"e810"` | `"memory"` |' in text
     assert "| number, 0 to 0xffff | `0x8086` |" in text
     assert "| number, 0 to 20 | `0` |" in text
     assert '| `"00.0"` |' in text

@@ -374,7 +374,7 @@ fn geometries(given: HashMap<String, Bound<'_, PyAny>>) -> PyResult<Geometries> 
     Ok(geometries)
 }
 
-fn geometry(value: &Bound<'_, PyAny>) -> PyResult<Geometry> {
+pub(crate) fn geometry(value: &Bound<'_, PyAny>) -> PyResult<Geometry> {
     if let Ok(word) = value.extract::<String>() {
         return match word.as_str() {
             "off" => Ok(Geometry::Off),

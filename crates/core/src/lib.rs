@@ -5,6 +5,7 @@ mod bus;
 mod endpoint;
 mod iommu;
 mod mmu;
+mod nic;
 mod port;
 mod regfile;
 
@@ -23,6 +24,8 @@ mod _core {
     use super::iommu::{PyHostMemory, PyRemappingUnit, bench_translate};
     #[pymodule_export]
     use super::mmu::PyCpuCore;
+    #[pymodule_export]
+    use super::nic::PyNic;
     #[pymodule_export]
     use super::port::{PyClock, PyPort};
     #[pymodule_export]

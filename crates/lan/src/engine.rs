@@ -178,7 +178,8 @@ impl Engine {
             }
             let forward = &mut self.forward;
             let mut backend = port.lock();
-            let count = backend.receive(ARRIVALS, &mut |bytes| forward.arrive(batch, number, bytes));
+            let count =
+                backend.receive(ARRIVALS, &mut |bytes| forward.arrive(batch, number, bytes));
             backend.flush();
             batch.outcome.busy |= count > 0;
             batch.outcome.more |= count == ARRIVALS;

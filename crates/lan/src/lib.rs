@@ -26,11 +26,11 @@ mod worker;
 
 pub use causes::{Outcome, Sink, Stopped};
 pub use datapath::{DataPath, Shape};
-pub use device::{
-    Allowed, Event, Forward, Nic, NicConfig, NicError, ResetKind, RuleKey, Tail,
-};
+pub use device::{Allowed, Event, Forward, Nic, NicConfig, NicError, ResetKind, RuleKey, Tail};
 pub use malicious::{Malice, Side};
+pub use siov_bus::Geometry;
 pub use siov_port::Clock;
+pub use siov_switch::Space;
 pub use stats::{PortCounters, VsiCounters};
 pub use tables::Tables;
 pub use vsi::{QueueMap, Rss, Vlan, Vsi};

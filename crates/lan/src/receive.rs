@@ -73,9 +73,8 @@ impl Receive {
     /// Takes out the queues whose VSI is concerned; gives their places among this worker's.
     pub fn take_queues(&mut self, concerned: impl Fn(VsiId) -> bool) -> Vec<usize> {
         let places = self.queues.iter_mut().enumerate();
-        let taken = places.filter_map(|(n, place)| {
-            place.take_if(|queue| concerned(queue.vsi)).map(|_| n)
-        });
+        let taken =
+            places.filter_map(|(n, place)| place.take_if(|queue| concerned(queue.vsi)).map(|_| n));
         taken.collect()
     }
 

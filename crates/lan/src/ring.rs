@@ -31,7 +31,11 @@ impl Ring {
 
     /// The entries that belong to hardware.
     pub fn pending(&self) -> u32 {
-        if self.tail >= self.head { self.tail - self.head } else { self.len - self.head + self.tail }
+        if self.tail >= self.head {
+            self.tail - self.head
+        } else {
+            self.len - self.head + self.tail
+        }
     }
 
     /// The address of an entry.

@@ -112,7 +112,8 @@ impl Worker {
             return true;
         }
         let ports = self.shared.ports.all();
-        let mine = ports.iter().enumerate().filter(|(n, _)| n % self.shared.workers() == self.number);
+        let mine =
+            ports.iter().enumerate().filter(|(n, _)| n % self.shared.workers() == self.number);
         let mine: Vec<_> = mine.filter_map(|(_, port)| port.as_ref()).collect();
         let deadlines = mine.iter().filter_map(|port| port.lock().deadline());
         let timer = if self.number == 0 { self.sink.deadline() } else { None };

@@ -95,7 +95,8 @@ pub fn of_group(group: Group, level: Level) -> impl Iterator<Item = u8> {
         Group::Ipv6Tcp => (IPV6, &[TCP]),
         Group::Ipv6Sctp => (IPV6, &[SCTP]),
     };
-    let l2: &'static [u8] = if group == Group::L2 { &[MAC_PAY, MAC_PTP, MAC_LLDP, MAC_ARP] } else { &[] };
+    let l2: &'static [u8] =
+        if group == Group::L2 { &[MAC_PAY, MAC_PTP, MAC_LLDP, MAC_ARP] } else { &[] };
     let inner_block = if first == IPV6 { TO_V6 } else { 0 };
     let alone = payloads.iter().map(move |payload| first + payload);
     let tunnelled = payloads.iter().flat_map(move |payload| {

@@ -3,7 +3,7 @@
 use crate::bytes::{be16, chunk};
 use crate::crc;
 use crate::ip::{IPPROTO_TCP, IPPROTO_UDP};
-use crate::layer::{Fragment, L3, L4, Layer, Tunnel};
+use crate::layer::{L3, L4, Layer, Tunnel};
 use crate::parse::Parsed;
 use crate::sum::{Sum, pseudo};
 
@@ -74,7 +74,7 @@ fn ip(frame: &[u8], layer: &Layer) -> bool {
 #[inline]
 fn l4(frame: &[u8], layer: &Layer) -> (bool, bool) {
     let at = usize::from(layer.l4_offset);
-    if matches!(layer.l4, L4::None | L4::Icmp) || layer.fragment != Fragment::None {
+    if matches!(layer.l4, L4::None | L4::Icmp) {
         return (true, false);
     }
     let Some(packet) = frame.get(at..layer.l3_end as usize) else {

@@ -160,7 +160,7 @@ impl Device {
             }
         }
         if !outcome.stops.is_empty() {
-            self.requester.bus().settle();
+            self.requester.bus().settle_batch();
         }
     }
 
@@ -253,4 +253,3 @@ fn mailbox(register: Reg, index: u32) -> Option<(Owner, Register)> {
         _ => None,
     }
 }
-

@@ -11,7 +11,6 @@ const MAX_EVENTS: usize = 4096;
 
 /// A reset that software asked for, or that came with the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the specification's names")]
 pub enum ResetKind {
     /// Of the function.
     PFR,

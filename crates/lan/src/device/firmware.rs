@@ -7,8 +7,8 @@ use siov_packet::rss::{FieldSet, Group, KEY_LEN, Toeplitz};
 use siov_port::Port;
 use siov_spec::e810::bar0::Reg;
 use siov_switch::{
-    Action, Class, Direction, ListId, Lookup, Profile, QueueTarget, Rule, RuleId, Space,
-    VSIS, VsiId, VsiSet,
+    Action, Class, Direction, ListId, Lookup, Profile, QueueTarget, Rule, RuleId, Space, VSIS,
+    VsiId, VsiSet,
 };
 
 use super::{Nic, NicError};
@@ -282,7 +282,8 @@ fn action(tables: &crate::tables::Tables, forward: Forward) -> Result<Action, Ni
         Forward::List(list) => Action::VsiList(ListId(list)),
         Forward::Drop => Action::Drop,
         Forward::Queue(queue, region) => {
-            let within = |vsi: &Vsi| (0..vsi.queues.count()).find(|n| vsi.queues.queue(*n) == Some(queue));
+            let within =
+                |vsi: &Vsi| (0..vsi.queues.count()).find(|n| vsi.queues.queue(*n) == Some(queue));
             let found = tables.vsis().find_map(|vsi| Some((vsi.id, within(vsi)?)));
             let (vsi, queue) = found.ok_or(NicError::Queue(queue.into()))?;
             Action::Queue(QueueTarget { vsi, queue, region })

@@ -126,7 +126,12 @@ impl fmt::Debug for Nic {
 
 impl Nic {
     /// A device as it is after power-on, with its way up.
-    pub fn new(bus: Arc<Bus>, rid: Rid, clock: Clock, config: &NicConfig) -> Result<Self, NicError> {
+    pub fn new(
+        bus: Arc<Bus>,
+        rid: Rid,
+        clock: Clock,
+        config: &NicConfig,
+    ) -> Result<Self, NicError> {
         if config.ims > e810::IMS_SLOTS {
             return Err(NicError::Slots(config.ims));
         }
@@ -286,7 +291,7 @@ impl Sink for Device {
         }
         self.vectors.raise_other(MAL_DETECT);
         // A fault may have the unit send its own interrupt.
-        self.requester.bus().settle();
+        self.requester.bus().settle_batch();
     }
 
     fn deadline(&self) -> Option<u64> {

@@ -1,7 +1,9 @@
 //! Queues come and go: receive queues by their registers, transmit queues by the firmware.
 
 use siov_spec::e810::bar0::{self, Reg};
-use siov_spec::e810::{RX_CONTEXT_BYTES, RX_QUEUES, RxQueueContext, TX_CONTEXT_BYTES, TxQueueContext};
+use siov_spec::e810::{
+    RX_CONTEXT_BYTES, RX_QUEUES, RxQueueContext, TX_CONTEXT_BYTES, TxQueueContext,
+};
 use siov_switch::VsiId;
 
 use super::{Device, Nic, NicError};
@@ -18,7 +20,9 @@ impl Device {
     pub(super) fn rx_control(&self, index: u32, control: bar0::QRX_CTRL) {
         let Ok(queue) = u16::try_from(index) else { return };
         let enabled = match (control.QENA_REQ(), control.QENA_STAT()) {
-            (true, false) => self.rx_setup(queue).is_some_and(|setup| self.path.rx_enable(queue, &setup)),
+            (true, false) => {
+                self.rx_setup(queue).is_some_and(|setup| self.path.rx_enable(queue, &setup))
+            }
             (false, true) => {
                 self.path.rx_disable(queue);
                 false
@@ -44,9 +48,8 @@ impl Device {
         let owns = |vsi: &&crate::vsi::Vsi| {
             (0..vsi.queues.count()).any(|n| vsi.queues.queue(n) == Some(queue))
         };
-        let (vsi, pasid) = self.path.look(|tables| {
-            tables.vsis().find(owns).map(|vsi| (vsi.id, vsi.pasid))
-        })?;
+        let (vsi, pasid) =
+            self.path.look(|tables| tables.vsis().find(owns).map(|vsi| (vsi.id, vsi.pasid)))?;
         let regs = self.regs();
         let mut context = [0; RX_CONTEXT_BYTES as usize];
         for (n, word) in (0..WORDS).zip(context.chunks_exact_mut(4)) {
@@ -95,7 +98,8 @@ impl Nic {
     pub fn map_tail(&self, tx: bool, queue: u16, page: Option<Tail>) -> Result<(), NicError> {
         let page = page.map(|Tail { region, offset }| DirectPage { region, offset });
         let path = &self.device.path;
-        let done = if tx { path.set_direct_tx(queue, page) } else { path.set_direct_rx(queue, page) };
+        let done =
+            if tx { path.set_direct_tx(queue, page) } else { path.set_direct_rx(queue, page) };
         if done { Ok(()) } else { Err(NicError::Queue(queue.into())) }
     }
 }

@@ -95,11 +95,6 @@ impl RxQueue {
         })
     }
 
-    /// The entry that is used next.
-    pub fn head(&self) -> u32 {
-        self.ring.head
-    }
-
     /// The tail that software wrote last, wherever it writes it.
     pub fn tail(&self, doorbells: &Doorbells, number: u16) -> u32 {
         match &self.direct {

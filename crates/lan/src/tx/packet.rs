@@ -2,7 +2,8 @@
 
 use siov_packet::{Eipt, Iipt, L4t, L4tunt, Offload, Outer, Tso};
 use siov_spec::e810::{
-    DTYPE, EIPT, IIPT, L4T, L4TUNT, MAX_FRAME, SWTCH, TXD_MAX_BUFFERS, TxCtxQw0, TxCtxQw1, TxDataQw1,
+    DTYPE, EIPT, IIPT, L4T, L4TUNT, MAX_FRAME, SWTCH, TXD_MAX_BUFFERS, TxCtxQw0, TxCtxQw1,
+    TxDataQw1,
 };
 use siov_switch::{Override, Program};
 

@@ -72,9 +72,6 @@ impl Layout {
             at_least(ask.l4len, header)?;
             self.payload += usize::from(ask.l4len);
             inside(frame, self.payload)?;
-            if self.l3_end < self.l4 + usize::from(header) {
-                self.l3_end = frame.len();
-            }
         }
         Ok(self)
     }
@@ -138,6 +135,5 @@ fn network(
         return Err(Violation::Protocol { found: layer.protocol });
     }
     let end = layer.l3_end as usize;
-    let filled_in = !layer.length_lies && end > at + usize::from(told);
-    Ok(if filled_in { end } else { frame.len() })
+    Ok(if end > at + usize::from(told) { end } else { frame.len() })
 }

@@ -140,3 +140,17 @@ fn a_field_that_leaves_the_frame_is_none() {
     assert_eq!(only(&eth(&[], 0x8864, &[0x11, 0, 0xAB]), Field::PppoeSessId), None);
     assert_eq!(only(&eth(&[], 0x0800, &IP4.packet(50, &[1, 2, 3])), Field::EspSpi), None);
 }
+
+#[test]
+fn a_later_fragment_has_no_fields_behind_the_ip_header() {
+    let at = |fragment| eth(&[], 0x0800, &IP4.v4(50, fragment, &[], &[1, 2, 3, 4]));
+    assert_eq!(only(&at(0x2000), Field::EspSpi), some(&[1, 2, 3, 4]));
+    assert_eq!(only(&at(0x0001), Field::EspSpi), None);
+}
+
+#[test]
+fn gtp_of_another_version_has_no_fields() {
+    let gtp = [0x54, 0xFF, 0, 0, 1, 2, 3, 4];
+    let bytes = eth(&[], 0x0800, &IP4.packet(UDP, &l4(IP4, UDP, (9, 2152), &gtp)));
+    assert_eq!(only(&bytes, Field::GtpuTeid), None);
+}

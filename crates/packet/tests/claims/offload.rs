@@ -268,3 +268,24 @@ fn the_bits_of_a_descriptor_mean_what_the_facts_say() {
     );
     assert_eq!([0, 1, 2].map(L4tunt::from_bits), [L4tunt::None, L4tunt::Udp, L4tunt::Gre]);
 }
+
+#[test]
+fn an_authentication_header_may_stand_behind_an_ipv4_header() {
+    let tcp = l4(IP4, TCP, (1, 2), b"data");
+    let ah = cat(&[&[TCP, 4], &[0; 22]]);
+    let done = eth(&[], 0x0800, &IP4.packet(51, &cat(&[&ah, &tcp])));
+    let mut bytes = done.clone();
+    bytes[14 + 44 + 16..14 + 44 + 18].copy_from_slice(&IP4.pseudo(TCP, tcp.len()).to_be_bytes());
+    offload(&mut bytes, &Offload { iplen: 44, iipt: Iipt::Ipv4, ..ask(IP4, TCP) }).unwrap();
+    assert_eq!(bytes, done);
+}
+
+#[test]
+fn a_tunnel_length_shorter_than_the_tunnel_s_header_is_refused() {
+    for (way, short) in [(Way::Nvgre, 2), (Way::Vxlan, 6)] {
+        let bytes = tunnelled(IP4, way, &[], IP4, UDP, b"");
+        let tunnel = Outer { l4tunlen: short, ..outer(IP4, way) };
+        let bad = Offload { tunnel: Some(tunnel), ..ask(IP4, UDP) };
+        assert_eq!(refused(&bytes, bad), Violation::HeaderShort);
+    }
+}

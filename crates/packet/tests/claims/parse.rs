@@ -238,3 +238,47 @@ fn the_inner_headers_end_where_the_outer_packet_ends() {
     let inner = parse(&bytes).inner;
     assert_eq!((inner.l3_end, inner.length_lies), (14 + 48, true));
 }
+
+#[test]
+fn a_packet_shorter_than_its_header_ends_with_the_header() {
+    let mut bytes = frame(&[], IP4, UDP, b"data");
+    bytes[16..18].copy_from_slice(&[0, 3]);
+    assert_eq!(parse(&bytes).outer.l3_end, 34);
+}
+
+#[test]
+fn a_fragment_of_ip_in_ip_or_gre_is_a_fragment() {
+    let inner = IP4.packet(UDP, &l4(IP4, UDP, (1, 2), b""));
+    for (protocol, bytes) in [(4, inner.clone()), (47, cat(&[&[0, 0, 8, 0], &inner]))] {
+        let parsed = parse(&eth(&[], 0x0800, &IP4.v4(protocol, 0x2000, &[], &bytes)));
+        assert_eq!((parsed.tunnel, parsed.ptype), (Tunnel::None, 22));
+    }
+}
+
+#[test]
+fn ip_in_ip_without_a_whole_inner_header_is_an_unknown_payload() {
+    for (protocol, len) in [(4, 19), (41, 39)] {
+        let parsed = parse(&eth(&[], 0x0800, &IP4.packet(protocol, &vec![0x45; len])));
+        assert_eq!((parsed.tunnel, parsed.ptype), (Tunnel::None, 23));
+    }
+}
+
+#[test]
+fn geneve_of_another_version_is_udp() {
+    let mut bytes = tunnelled(IP4, Way::GeneveIp, &[], IP4, TCP, b"");
+    assert_eq!(parse(&bytes).ptype, 48);
+    bytes[14 + 20 + 8] = 0x40;
+    assert_eq!(parse(&bytes).ptype, 24);
+}
+
+#[test]
+fn headers_far_into_a_large_frame_are_payload() {
+    let mut bytes = frame(&[], IP6, UDP, &[0; 300_000 - 62]);
+    bytes[18..20].fill(0xFF);
+    bytes[20] = 60;
+    for at in (54..300_000 - 2040).step_by(2048) {
+        bytes[at] = 60;
+        bytes[at + 1] = 255;
+    }
+    assert_eq!(parse(&bytes).ptype, 89);
+}

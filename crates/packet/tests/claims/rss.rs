@@ -227,4 +227,17 @@ fn esp_hashes_its_parameter_index_and_without_it_the_addresses() {
     assert_eq!(hash_of(&bytes, &Config::default()), Some(plain(key.key(), &[1, 2, 3, 4])));
     let config = Config::from_hena(1 << 35);
     assert_eq!(hash_of(&bytes, &config), Some(plain(key.key(), &cat(&[&V4_A, &V4_B]))));
+    let bytes = eth(&[], 0x86DD, &IP6.packet(50, &[1, 2, 3, 4, 0, 0, 0, 0]));
+    assert_eq!(hash_of(&bytes, &config), None);
+    let config = Config::from_hena(1 << 45);
+    assert_eq!(hash_of(&bytes, &config), Some(plain(key.key(), &cat(&[&V6_A, &V6_B]))));
+}
+
+#[test]
+fn sctp_inside_a_tunnel_hashes_over_addresses_only() {
+    for (inner, addresses) in [(IP4, cat(&[&V4_A, &V4_B])), (IP6, cat(&[&V6_A, &V6_B]))] {
+        let bytes = tunnelled(IP4, Way::Vxlan, &[], inner, SCTP, b"");
+        let expected = plain(published().key(), &addresses);
+        assert_eq!(hash_of(&bytes, &Config::default()), Some(expected));
+    }
 }

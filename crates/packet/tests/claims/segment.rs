@@ -297,3 +297,18 @@ fn the_rules_of_headers_hold_for_segmentation_too() {
     let udp = Offload { l4t: L4t::Udp, ..ask };
     assert_eq!(refused(&bytes, udp), Violation::Protocol { found: TCP });
 }
+
+#[test]
+fn ipv4_headers_whose_checksum_is_software_s_keep_it() {
+    let (bytes, ask) = prepared_tunnel(IP4, Way::Vxlan, IP4, &payload(150));
+    let inner = 14 + 20 + 16 + 14;
+    let tunnel = ask.tunnel.map(|outer| Outer { eipt: Eipt::Ipv4, l4t_cs: false, ..outer });
+    let ask = Offload { tunnel, iipt: Iipt::Ipv4, ..ask };
+    let mut lengths = Vec::new();
+    segment(&bytes, &ask, &mut Scratch::default(), |out| {
+        assert_eq!((&out[24..26], &out[inner + 10..inner + 12]), (&[0, 0][..], &[0, 0][..]));
+        lengths.push((out[17], out[inner + 3]));
+    })
+    .unwrap();
+    assert_eq!(lengths, [(202, 152), (152, 102)]);
+}

@@ -170,3 +170,32 @@ fn a_tunnel_may_leave_the_outer_udp_checksum_out_also_over_ipv6() {
         assert_eq!(check(&bytes), Checks { ext_udp0: true, ..GOOD });
     }
 }
+
+#[test]
+fn a_total_length_beyond_the_frame_is_an_error_of_both_layers_unless_udp_tells_its_own() {
+    for (protocol, l4e) in [(TCP, true), (SCTP, true), (UDP, false)] {
+        let mut bytes = frame(&[], IP4, protocol, b"payload");
+        bytes[17] += 4;
+        let checks = check(&bytes);
+        assert_eq!((checks.ipe, checks.l4e), (true, l4e), "{protocol}");
+    }
+    // Two bytes are cut off whose absence the sum does not show: the length makes up for it.
+    let whole = frame(&[], IP4, TCP, &[1, 2, 0xFF, 0xFD]);
+    assert!(check(&whole[..whole.len() - 2]).l4e);
+}
+
+#[test]
+fn a_udp_length_below_the_header_is_an_error_even_if_the_sum_fits() {
+    let mut udp = vec![0, 0, 0, 2, 0, 6, 0x12, 0x34];
+    let sum = plain_sum(&cat(&[&IP4.pseudo(UDP, 6).to_be_bytes(), &udp[..6]]));
+    udp[..2].copy_from_slice(&(!sum).to_be_bytes());
+    assert!(check(&eth(&[], 0x0800, &IP4.packet(UDP, &udp))).l4e);
+}
+
+#[test]
+fn ipv6exadd_tells_of_the_outer_header_of_a_tunnel_too() {
+    let inner = IP4.packet(TCP, &l4(IP4, TCP, (1, 2), b""));
+    let bytes = cat(&[&[4, 0, 1, 4, 0, 0, 0, 0], &inner]);
+    let checks = check(&eth(&[], 0x86DD, &IP6.packet(60, &bytes)));
+    assert_eq!(checks, Checks { ipv6exadd: true, ..GOOD });
+}

@@ -25,10 +25,17 @@ from siov.spec.e810.aq_link import (
     PhyCaps,
     PhyReportMode,
 )
-from siov.spec.word import Word
+from siov.spec.word import Word, bits
 
 if TYPE_CHECKING:
     from siov.hw.e810.firmware.firmware import Firmware
+
+
+class PortIdLed(Word, width=128, ref="E810 ice_adminq_cmd.h ice_aqc_set_port_id_led"):
+    """SET_PORT_ID_LED."""
+
+    LPORT_NUM = bits(7, 0, "logical port")
+
 
 # A configuration keeps these bits of PhyCaps; bit 4 is reserved.
 CONFIGURABLE = 0xEF
@@ -117,13 +124,7 @@ def set_loopback(firmware: Firmware, given: Command) -> None:
 @command(AqOpcode.SET_PORT_ID_LED)
 def identify(firmware: Firmware, given: Command) -> None:
     """The LED blinks, if there were one."""
-    _port(given.decode(_Port).LPORT)
-
-
-class _Port(Word, width=128, ref="E810 ice_adminq_cmd.h ice_aqc_set_port_id_led"):
-    """SET_PORT_ID_LED."""
-
-    LPORT = AqRestartAn.LPORT_NUM
+    _port(given.decode(PortIdLed).LPORT_NUM)
 
 
 def status(link: Link) -> AqLinkStatus:
