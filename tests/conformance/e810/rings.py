@@ -50,6 +50,7 @@ class RxQueue:
         self.fields = {"RXMAX": min(9728, 5 * dbuf) if rxmax is None else rxmax, **context}
         self.next = 0  # the descriptor that is looked at next
         self.posted = 0  # the one that is filled next
+        self.free = size  # descriptors that hold no buffer
 
     def context(self) -> RxQueueContext:
         base = self.ring // 128
@@ -74,6 +75,7 @@ class RxQueue:
         self.machine.wr("QRXFLXP_CNTXT", Queues.QRXFLXP_CNTXT.of(RXDID_IDX=self.rxdid, RXDID_PRIO=3), self.number)
         self.machine.wr("QRX_TAIL", 0, self.number)
         self.next = self.posted = 0
+        self.free = self.size
 
     def request(self, on: bool) -> None:
         self.machine.wr("QRX_CTRL", Queues.QRX_CTRL.of(QENA_REQ=int(on)), self.number)
@@ -98,6 +100,7 @@ class RxQueue:
         for _ in range(count):
             self.fill(self.posted)
             self.posted = (self.posted + 1) % self.size
+            self.free -= 1
         self.tail(self.posted)
 
     def post_all(self) -> None:
@@ -123,11 +126,12 @@ class RxQueue:
             parts.append(raw)
             self.space.write(self.ring + self.next * RX, bytes(RX))
             self.next = (self.next + 1) % self.size
+            self.free += 1
             if last:
                 found.append(Received(data, parts))
                 parts, data = [], b""
         assert not parts, "a frame's last descriptor must be there when its first one is"
-        while refill and (self.next - self.posted) % self.size > 8:
+        while refill and self.free >= 16:
             self.post(8)
         return found
 

@@ -80,9 +80,9 @@ def test_the_key_is_the_vsis_own(nic, wire, machine):
     nic.rss(one, entries, TOEPLITZ_KEY)
     nic.rss(two, entries, other)
     data = V4.src + V4.dst + be(4000) + be(5000)
-    wire.send(machine, udp_frame(dst=A), udp_frame(dst=B))
-    assert one.frames(entries[toeplitz(data) % 64]) == [udp_frame(dst=A)]
-    assert two.frames(entries[toeplitz(data, other) % 64]) == [udp_frame(dst=B)]
+    wire.send(machine, udp_frame(dst=A, src=FAR), udp_frame(dst=B, src=FAR))
+    assert one.frames(entries[toeplitz(data) % 64]) == [udp_frame(dst=A, src=FAR)]
+    assert two.frames(entries[toeplitz(data, other) % 64]) == [udp_frame(dst=B, src=FAR)]
 
 
 def test_frames_of_another_vsi_are_spread_as_those_of_the_port(nic):
@@ -104,7 +104,7 @@ def test_a_table_may_be_changed_while_frames_flow(nic, wire, machine):
 def test_an_entry_past_the_vsis_queues_reaches_no_other_vsis_queue(nic, wire, machine):
     one, two = nic.vsi(1, queues=2, mac=A), nic.vsi(2, queues=2, mac=B)
     nic.rss(one, bytes([3] * 64), TOEPLITZ_KEY)
-    wire.send(machine, udp_frame(dst=A))
+    wire.send(machine, udp_frame(dst=A, src=FAR))
     assert two.frames(0) + two.frames(1) == []
 
 
