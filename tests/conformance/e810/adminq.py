@@ -28,10 +28,10 @@ class Answer:
 
 
 class AdminQueue:
-    """Both rings of the function's admin queue, or (`registers` PF_MBX) of its mailbox."""
+    """Both rings of the function's admin queue, or of a mailbox: the function's (PF_MBX) or a VSI's (VSI_MBX)."""
 
-    def __init__(self, space: Space, registers: str = "PF_FW") -> None:
-        self.machine, self.space, self.registers = space.machine, space, registers
+    def __init__(self, space: Space, registers: str = "PF_FW", index: int = 0) -> None:
+        self.machine, self.space, self.registers, self.index = space.machine, space, registers, index
         self.ring = {which: space.alloc(32 * ENTRIES) for which in ("ATQ", "ARQ")}
         self.buffers = {which: space.alloc(BUFFER * ENTRIES) for which in ("ATQ", "ARQ")}
         self.open()
@@ -51,10 +51,10 @@ class AdminQueue:
         self._set("ARQT", ENTRIES - 1)
 
     def _set(self, name: str, value: int | Word) -> None:
-        self.machine.wr(f"{self.registers}_{name}", value)
+        self.machine.wr(f"{self.registers}_{name}", value, self.index)
 
     def _get(self, name: str) -> int:
-        return self.machine.rd(f"{self.registers}_{name}")
+        return self.machine.rd(f"{self.registers}_{name}", self.index)
 
     def _post(self, n: int) -> None:
         at = self.buffers["ARQ"] + BUFFER * n

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from siov.host.iommu import PagingDomain, Stage
+from siov.host.pgtable import Prot
 
 from .machine import RID, Machine
 
@@ -41,7 +42,7 @@ class Space:
         machine.iommu.attach(domain, RID, pasid)
         return cls(machine, room, pasid, domain)
 
-    def alloc(self, size: int, align: int = PAGE) -> int:
+    def alloc(self, size: int, align: int = PAGE, prot: Prot = Prot.READ | Prot.WRITE) -> int:
         """Address of zeroed memory."""
         physical = self.room.take(size, align)
         if self.domain is None:
@@ -49,7 +50,7 @@ class Space:
         at = self.next = -(-self.next // max(align, PAGE)) * max(align, PAGE)
         whole = -(-size // PAGE) * PAGE
         self.next += whole + PAGE  # nothing behind it
-        self.domain.map(at, physical, whole)
+        self.domain.map(at, physical, whole, prot)
         for n in range(0, whole, PAGE):
             self.pages[at + n] = physical + n
         return at
