@@ -28,7 +28,7 @@ class Answer:
 
 
 class AdminQueue:
-    """Both rings of the function's admin queue, or of a mailbox: the function's (PF_MBX) or a VSI's (VSI_MBX)."""
+    """Both rings of the admin queue, or of a mailbox: the function's (PF_MBX) or a VSI's (VSI_MBX)."""
 
     def __init__(self, space: Space, registers: str = "PF_FW", index: int = 0) -> None:
         self.machine, self.space, self.registers, self.index = space.machine, space, registers, index

@@ -1,4 +1,4 @@
-"""A driver of the adapter for tests: it knows registers, descriptors and admin commands, and nothing behind."""
+"""A driver for tests: it knows registers, descriptors and admin commands, and nothing behind them."""
 
 from dataclasses import dataclass, field
 
@@ -124,7 +124,8 @@ class E810Driver:
 
     def vsi(
         self, last: int = 1, *, pasid: int | None = None, space: Space | None = None, queues: int = 1,
-        promiscuous: bool = False, mac: bytes | None = None, rings: bool = True, rule: bool = True, **rx: int,
+        promiscuous: bool = False, mac: bytes | None = None, rings: bool = True, rule: bool = True,
+        **rx: int,
     ) -> Vsi:  # fmt: skip
         """A VSI as ice makes one in a VEB, with `queues` pairs on (a power of two), and rules for its address.
 
@@ -153,7 +154,7 @@ class E810Driver:
 
     @staticmethod
     def defaults(first: int, count: int) -> Properties:
-        """What ice gives every VSI: a VEB, no pruning but of the source, tags left alone, RSS by its own table."""
+        """What ice gives every VSI: a VEB, only the source pruned, tags left alone, RSS by its own table."""
         assert count & (count - 1) == 0
         p = Properties().valid("SW_VALID", "SECURITY_VALID", "VLAN_VALID", "RXQ_MAP_VALID", "Q_OPT_VALID")
         p.set(VsiProperties.SW_FLAGS.of(ALLOW_LB=1, LOCAL_LB=1, SRC_PRUNE=1))
@@ -179,7 +180,9 @@ class E810Driver:
     def add_mac(self, vsi: Vsi, mac: bytes, vlan: int | None = None, *, lan: bool = False) -> int:
         """A rule that frames to an address go to a VSI and, in a VEB, not out (ice_fill_sw_info)."""
         recipe = RecipeId.MAC if vlan is None else RecipeId.MAC_VLAN
-        return self.rule(recipe, forward(vsi.number, lan=lan), tx=True, source=vsi.number, mac=mac, vlan=vlan or 0)
+        return self.rule(
+            recipe, forward(vsi.number, lan=lan), tx=True, source=vsi.number, mac=mac, vlan=vlan or 0
+        )
 
     def broadcast(self, *vsis: Vsi) -> int:
         """Broadcasts go to VSIs, and out."""
@@ -188,8 +191,8 @@ class E810Driver:
         return self.rule(RecipeId.MAC, action, tx=True, source=vsis[0].number, mac=BROADCAST)
 
     def rule(
-        self, recipe: RecipeId, action: SingleAction | SingleActionQueue, *, tx: bool = False, source: int = 0,
-        mac: bytes = bytes(6), ethertype: int = 0x8100, vlan: int = 0, expect: AqRc = AqRc.OK,
+        self, recipe: RecipeId, action: SingleAction | SingleActionQueue, *, tx: bool = False,
+        source: int = 0, mac: bytes = bytes(6), ethertype: int = 0x8100, vlan: int = 0, expect: AqRc = AqRc.OK,
     ) -> int:  # fmt: skip
         """Add a look-up rule; gives its number."""
         header = mac + bytes(6) + ethertype.to_bytes(2, "big") + vlan.to_bytes(2, "big")
@@ -200,7 +203,9 @@ class E810Driver:
 
     def update_rule(self, index: int, action: SingleAction, *, tx: bool = True) -> None:
         kind = SwitchRuleType.LKUP_TX if tx else SwitchRuleType.LKUP_RX
-        self._rules(AqOpcode.UPDATE_SW_RULES, AqSwitchRule.of(TYPE=kind, ACT=action.raw, INDEX=index).to_bytes())
+        self._rules(
+            AqOpcode.UPDATE_SW_RULES, AqSwitchRule.of(TYPE=kind, ACT=action.raw, INDEX=index).to_bytes()
+        )
 
     def remove_rule(self, index: int, *, tx: bool = True) -> None:
         kind = SwitchRuleType.LKUP_TX if tx else SwitchRuleType.LKUP_RX
@@ -251,7 +256,9 @@ class E810Driver:
 
     def enable_tx(self, queue: TxQueue, expect: AqRc = AqRc.OK) -> None:
         info = AqSchedProperties.of(ELEM_TYPE=SchedElementType.LEAF).to_bytes()
-        element = queue.number.to_bytes(2, "little") + bytes(6) + queue.context().to_bytes()[:22] + bytes(2) + info
+        element = (
+            queue.number.to_bytes(2, "little") + bytes(6) + queue.context().to_bytes()[:22] + bytes(2) + info
+        )
         data = self.group.to_bytes(4, "little") + bytes([1, 0, 0, 0]) + element
         self.aq.send(AqOpcode.ADD_TXQS, AqAddTxQueues.of(NUM_QGRPS=1), data, expect=expect)
 

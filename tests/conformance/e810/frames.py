@@ -7,7 +7,10 @@ A, B = bytes([2, 0, 0, 0, 0, 1]), bytes([2, 0, 0, 0, 0, 2])
 TCP, UDP, SCTP, ICMP, ICMP6 = 6, 17, 132, 1, 58
 FIN, SYN, PSH, ACK, ECE, CWR = 1, 2, 8, 16, 64, 128
 SRC4, DST4 = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])
-SRC6, DST6 = bytes.fromhex("20010db8000000000000000000000001"), bytes.fromhex("20010db8000000000000000000000002")
+SRC6, DST6 = (
+    bytes.fromhex("20010db8000000000000000000000001"),
+    bytes.fromhex("20010db8000000000000000000000002"),
+)
 
 
 def be(value: int, size: int = 2) -> bytes:
@@ -33,12 +36,16 @@ def crc32c(data: bytes) -> bytes:
     return (crc ^ 0xFFFF_FFFF).to_bytes(4, "little")
 
 
-def ether(dst: bytes, src: bytes, payload: bytes, kind: int = 0x0800, tags: tuple[tuple[int, int], ...] = ()) -> bytes:
+def ether(
+    dst: bytes, src: bytes, payload: bytes, kind: int = 0x0800, tags: tuple[tuple[int, int], ...] = ()
+) -> bytes:
     """An Ethernet frame without FCS; `tags` are (TPID, TCI), the outer one first."""
     return dst + src + b"".join(be(tpid) + be(tci) for tpid, tci in tags) + be(kind) + payload
 
 
-def plain(dst: bytes = B, src: bytes = A, size: int = 60, fill: int = 0x5A, tags: tuple[tuple[int, int], ...] = ()) -> bytes:
+def plain(
+    dst: bytes = B, src: bytes = A, size: int = 60, fill: int = 0x5A, tags: tuple[tuple[int, int], ...] = ()
+) -> bytes:
     """A frame of no known protocol (the local experimental ethertype), `size` bytes long with its tags."""
     head = ether(dst, src, b"", 0x88B5, tags)
     body = bytes((fill + n) & 0xFF for n in range(size - len(head)))
@@ -72,7 +79,9 @@ class Ip:
         """The pseudo-header's sum, not inverted."""
         return fold(self.src + self.dst + be(length, 4) + be(protocol, 4))
 
-    def header(self, protocol: int, length: int | None, *, checksum: bool = True, ident: int | None = None) -> bytes:
+    def header(
+        self, protocol: int, length: int | None, *, checksum: bool = True, ident: int | None = None
+    ) -> bytes:
         """The header for `length` bytes of payload; None leaves the length zero, as for segmentation."""
         if not self.v4:
             return b"\x60\0\0\0" + be(length or 0) + bytes([protocol, self.ttl]) + self.src + self.dst
@@ -87,7 +96,9 @@ class Ip:
 V4, V6 = Ip(), Ip(SRC6, DST6)
 
 
-def udp(ip: Ip, payload: bytes, *, sport: int = 4000, dport: int = 5000, checksum: int | None = None) -> bytes:
+def udp(
+    ip: Ip, payload: bytes, *, sport: int = 4000, dport: int = 5000, checksum: int | None = None
+) -> bytes:
     """A datagram with its right checksum, or the one that is given."""
     length = 8 + len(payload)
     head = be(sport) + be(dport) + be(length)
@@ -100,7 +111,14 @@ def tcp(
     dport: int = 5000, checksum: int | None = None,
 ) -> bytes:  # fmt: skip
     """A segment with its right checksum, or the one that is given."""
-    head = be(sport) + be(dport) + be(seq, 4) + be(77, 4) + bytes([(20 + len(options)) // 4 << 4, flags]) + be(512)
+    head = (
+        be(sport)
+        + be(dport)
+        + be(seq, 4)
+        + be(77, 4)
+        + bytes([(20 + len(options)) // 4 << 4, flags])
+        + be(512)
+    )
     tail = b"\0\0" + options + payload
     value = 0xFFFF ^ fold(head + b"\0\0" + tail, ip.pseudo(TCP, len(head) + 2 + len(tail)))
     return head + be(value if checksum is None else checksum) + tail
@@ -112,16 +130,28 @@ def sctp(payload: bytes, *, checksum: bytes | None = None, sport: int = 4000, dp
     return head + (crc32c(head + bytes(4) + payload) if checksum is None else checksum) + payload
 
 
-def packet(ip: Ip, protocol: int, payload: bytes, *, dst: bytes = B, src: bytes = A, tags: tuple[tuple[int, int], ...] = ()) -> bytes:
+def packet(
+    ip: Ip,
+    protocol: int,
+    payload: bytes,
+    *,
+    dst: bytes = B,
+    src: bytes = A,
+    tags: tuple[tuple[int, int], ...] = (),
+) -> bytes:
     """A frame of an IP packet."""
     return ether(dst, src, ip.header(protocol, len(payload)) + payload, ip.kind, tags)
 
 
-def udp_frame(payload: bytes = b"hello, world" * 3, ip: Ip = V4, dst: bytes = B, src: bytes = A, **ports: int) -> bytes:
+def udp_frame(
+    payload: bytes = b"hello, world" * 3, ip: Ip = V4, dst: bytes = B, src: bytes = A, **ports: int
+) -> bytes:
     return packet(ip, UDP, udp(ip, payload, **ports), dst=dst, src=src)
 
 
-def tcp_frame(payload: bytes = b"hello, world" * 3, ip: Ip = V4, dst: bytes = B, src: bytes = A, **fields: int) -> bytes:
+def tcp_frame(
+    payload: bytes = b"hello, world" * 3, ip: Ip = V4, dst: bytes = B, src: bytes = A, **fields: int
+) -> bytes:
     return packet(ip, TCP, tcp(ip, payload, **fields), dst=dst, src=src)
 
 
@@ -130,8 +160,18 @@ def pattern(size: int) -> bytes:
     return bytes((n * 7 + (n >> 8)) & 0xFF for n in range(size))
 
 
-def segments(ip: Ip, payload: bytes, mss: int, *, flags: int, seq: int = 1000, options: bytes = b"", noinc: bool = False, **ends: bytes) -> list[bytes]:
-    """What segmentation of a TCP frame must give: FIN and PSH on the last, CWR on the first, each else right."""
+def segments(
+    ip: Ip,
+    payload: bytes,
+    mss: int,
+    *,
+    flags: int,
+    seq: int = 1000,
+    options: bytes = b"",
+    noinc: bool = False,
+    **ends: bytes,
+) -> list[bytes]:
+    """What segmentation must give: FIN and PSH on the last frame, CWR on the first, all else right."""
     cuts = [*range(0, len(payload), mss), len(payload)]
     found = []
     for n, (start, stop) in enumerate(pairwise(cuts)):

@@ -36,7 +36,7 @@ def offset_of(name: str, index: int = 0) -> int:
 
 
 class Machine:
-    """One adapter. `iommu` puts it behind a remapping unit in scalable mode; `ats` has it ask for translations."""
+    """One adapter: `iommu` puts it behind a unit in scalable mode, `ats` has it ask for translations."""
 
     def __init__(
         self, *, iommu: bool = False, ats: bool = False, ims: int = 0, port: Port | None = None,
@@ -63,7 +63,9 @@ class Machine:
                 self.nic.attach_port(0, port)
             return self.nic
 
-        self.function = build("nic", (0, 0), Settings(PortSettings(PF_MAC), flows=flows), engine, self.clock, ims=ims)
+        self.function = build(
+            "nic", (0, 0), Settings(PortSettings(PF_MAC), flows=flows), engine, self.clock, ims=ims
+        )
         self.root = root_port("rp0", (1, 0), 0)
         self.root.attach(self.function)
         self.rc.attach(self.root)

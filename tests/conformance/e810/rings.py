@@ -72,7 +72,9 @@ class RxQueue:
             self.machine.wr(
                 "QRX_CONTEXT", int.from_bytes(raw[4 * n : 4 * n + 4], "little"), n * 2048 + self.number
             )
-        self.machine.wr("QRXFLXP_CNTXT", Queues.QRXFLXP_CNTXT.of(RXDID_IDX=self.rxdid, RXDID_PRIO=3), self.number)
+        self.machine.wr(
+            "QRXFLXP_CNTXT", Queues.QRXFLXP_CNTXT.of(RXDID_IDX=self.rxdid, RXDID_PRIO=3), self.number
+        )
         self.machine.wr("QRX_TAIL", 0, self.number)
         self.next = self.posted = 0
         self.free = self.size
@@ -177,7 +179,7 @@ class TxQueue:
         return index
 
     def data(self, chunk: bytes, *, address: int | None = None, **fields: int) -> int:
-        """A data descriptor whose buffer holds the bytes, the packet's last with RS unless said; its index."""
+        """A data descriptor for these bytes, the packet's last with RS unless said; its index."""
         at = self.buffer(self.next) if address is None else address
         if address is None:
             self.space.write(at, chunk)

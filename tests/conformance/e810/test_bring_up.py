@@ -53,7 +53,10 @@ def test_the_admin_queue_answers(nic):
 def test_the_function_may_have_2048_rx_queues_and_768_vsis(nic):
     answer = nic.aq.send(AqOpcode.LIST_FUNC_CAPS, AqListCaps.of(), room=4096)
     size = AqCapability.width // 8
-    found = [AqCapability.from_bytes(answer.data[n : n + size]) for n in range(0, len(answer.data) // size * size, size)]
+    found = [
+        AqCapability.from_bytes(answer.data[n : n + size])
+        for n in range(0, len(answer.data) // size * size, size)
+    ]
     caps = {c.CAP: c for c in found}
     assert caps[Capability.RXQS].NUMBER == 2048
     assert caps[Capability.RSS].NUMBER == 2048

@@ -1,4 +1,4 @@
-"""The flow director: programmed by descriptors, told by counters, matched before RSS (facts E4)."""
+"""The flow director: programmed by descriptors, told by counters, matched before RSS (ice_fdir.c)."""
 
 import pytest
 
@@ -14,7 +14,6 @@ from siov.spec.e810 import (
     FltrProgQw0,
     FltrProgQw1,
     FltrWbQw1,
-    Ptype,
     RxFlexNicQw3,
     RxFlexOvsQw1,
     RxLegacyQw1,
@@ -28,7 +27,7 @@ from siov.spec.e810.flow import FilterCount, VsiFilterCount
 from siov.spec.e810.package import FlowProfile, HeaderField, HeaderLevel, PacketGroup, SectionType
 
 from .driver import E810Driver
-from .frames import TOEPLITZ_KEY, V4, A, B, Ip, tcp_frame, udp_frame
+from .frames import TOEPLITZ_KEY, V4, B, Ip, tcp_frame, udp_frame
 from .machine import Machine
 
 FAR = bytes([2, 0xFA, 0, 0, 0, 1])
@@ -50,7 +49,11 @@ def package(nic, profile, group, fields, level=HeaderLevel.OUTER):
         FlowProfile.FIELDS(sum(1 << f for f in fields)),
     ):  # fmt: skip
         data[type(word).at : type(word).at + word.width // 8] = word.to_bytes()
-    entry = SectionType.FLOW_PROFILE.to_bytes(4, "little") + (12).to_bytes(2, "little") + len(data).to_bytes(2, "little")
+    entry = (
+        SectionType.FLOW_PROFILE.to_bytes(4, "little")
+        + (12).to_bytes(2, "little")
+        + len(data).to_bytes(2, "little")
+    )
     buffer = (1).to_bytes(2, "little") + (12 + len(data)).to_bytes(2, "little") + entry + bytes(data)
     reserve(nic, ResourceId.GLBL_LOCK)
     nic.aq.send(AqOpcode.DOWNLOAD_PKG, AqDownloadPackage.of(LAST_BUF=1), buffer.ljust(4096, b"\0"))
@@ -279,5 +282,3 @@ def test_clearing_the_table_takes_a_vsis_filters_out(nic, vsi, wire):
     nic.aq.send(AqOpcode.CLEAR_FD_TABLE, AqClearFdTable.of(CLEAR_TYPE=1, VSI_INDEX=vsi.number))
     assert queue_of(vsi, wire) == 0
     assert nic.machine.rd("GLQF_FD_CNT") == 0
-
-

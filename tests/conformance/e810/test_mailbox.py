@@ -1,4 +1,4 @@
-"""The mailbox between VSIs and the function: messages, interrupts, full and broken rings (facts A3, A6, B3, E7)."""
+"""The mailbox of VSIs and function: messages, interrupts, full and broken rings (ice_controlq.c, ice_sriov.c)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Interrupt moderation in virtual time: ITR and INTRL against their settings (facts E2, E6; B2's rules)."""
+"""Interrupt moderation in virtual time: ITR and INTRL against their settings (ice_hw_autogen.h)."""
 
 import pytest
 
@@ -67,7 +67,7 @@ def wait_until(machine, target):
 
 @pytest.mark.parametrize("interval", [50, 250, 1000, 8160])
 def test_an_itr_of_n_microseconds_lets_one_interrupt_through_in_n(rx, machine, interval):
-    one, two = rx
+    _one, _two = rx
     machine.wr("GLINT_ITR", interval // 2, VECTOR)
     machine.base = machine.clock.now()
     span = 40 * interval * US
@@ -140,13 +140,13 @@ def test_each_timer_throttles_the_causes_that_name_it(rx, machine, itr):
 
 def test_an_interval_written_with_the_enable_counts_from_then_on(rx, machine):
     """NAPI: INTENA with timer 0 and its interval in one write."""
-    one, two = rx
+    _one, _two = rx
     arm(machine, VECTOR, INTENA | 0 << 3 | 100 << 5)
     assert machine.rd("GLINT_ITR", VECTOR) == 100
 
 
 def test_an_event_is_not_lost_when_it_comes_between_the_last_poll_and_the_enable(rx, machine):
-    one, two = rx
+    one, _two = rx
     arm(machine, VECTOR)
     one.tx[0].send(plain())
     machine.advance(10_000 * US)

@@ -1,4 +1,4 @@
-"""Registers of BAR 0 and their copies in pages: what reaches what, and nothing else (facts A6, E2)."""
+"""Registers of BAR 0 and their copies in pages: what reaches what (siov_regs.h, ice_hw_autogen.h)."""
 
 import random
 

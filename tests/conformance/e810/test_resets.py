@@ -1,4 +1,4 @@
-"""Resets: of a VSI, the function, the core, the device, and function-level; what each one clears (facts A8, E)."""
+"""Resets of a VSI, the function, the core, the device: what each one clears (ice_siov.c, ice_main.c)."""
 
 import time
 
@@ -40,7 +40,7 @@ def reset(request):
 
 
 def test_after_a_reset_the_queues_are_off_and_move_nothing(nic, wire, machine, reset):
-    one, two = nic.vsi(1), nic.vsi(2)
+    one, _two = nic.vsi(1), nic.vsi(2)
     one.tx[0].data(plain())
     reset(nic)
     before = whole(nic)
@@ -53,7 +53,7 @@ def test_after_a_reset_the_queues_are_off_and_move_nothing(nic, wire, machine, r
 
 def test_work_that_waited_at_a_reset_is_never_done(nic, wire, machine, reset):
     """Doorbells rung, frames on the wire, nobody has worked yet; the reset comes first."""
-    one, two = nic.vsi(1), nic.vsi(2)
+    one, _two = nic.vsi(1), nic.vsi(2)
     for n in range(30):
         one.tx[0].data(plain(FAR if n % 2 else B, A, fill=n))
     one.tx[0].doorbell()
@@ -157,7 +157,7 @@ def test_a_device_reset_is_counted_and_named(nic, machine, kind, count, code):
         nic.core_reset(kind)
         state = Control.GLGEN_RSTAT(machine.rd("GLGEN_RSTAT"))
         assert getattr(state, count) == n % 4
-        assert state.RESET_TYPE == code
+        assert code == state.RESET_TYPE
         assert state.DEVSTATE == 0
 
 
@@ -269,5 +269,3 @@ def test_the_pasid_of_a_vsi_outlives_its_reset_only_in_its_properties(guarded):
     one.tx[0].send(plain())
     assert two.frames() == [plain()]
     assert guarded.machine.iommu.faults.drain() == []
-
-

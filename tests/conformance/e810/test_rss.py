@@ -1,10 +1,25 @@
-"""RSS: which queue a flow goes to, with tables of each size (facts E1, E6)."""
+"""RSS: which queue a flow goes to, with tables of each size (ice_lib.c)."""
 
 import pytest
 
 from siov.spec.e810 import LutType, RssLut, VsiProperties
 
-from .frames import SCTP, TOEPLITZ_KEY, V4, V6, A, B, Ip, be, packet, plain, sctp, tcp_frame, toeplitz, udp_frame
+from .frames import (
+    SCTP,
+    TOEPLITZ_KEY,
+    V4,
+    V6,
+    A,
+    B,
+    Ip,
+    be,
+    packet,
+    plain,
+    sctp,
+    tcp_frame,
+    toeplitz,
+    udp_frame,
+)
 
 FAR = bytes([2, 0xFA, 0, 0, 0, 1])
 

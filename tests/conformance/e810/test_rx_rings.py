@@ -1,4 +1,4 @@
-"""Receive rings: order of write-back, frames over several buffers, tails, want of buffers (facts C2, C3)."""
+"""Receive rings: write-back in order, several buffers, tails, want of buffers (ice_txrx.c)."""
 
 import pytest
 
@@ -103,7 +103,7 @@ def test_a_frame_that_finds_too_few_buffers_is_dropped_whole(nic):
 
 def test_a_frame_of_five_buffers_fits_and_one_of_six_does_not(nic):
     one, two = nic.vsi(1), nic.vsi(2, dbuf=1024, rxmax=9728)
-    one.tx[0].send(*[frame_of(5 * 1024)], **{})
+    one.tx[0].send(*[frame_of(5 * 1024)])
     [got] = two.rx[0].take()
     assert got.data == frame_of(5120)
     assert len(got.descriptors) == 5

@@ -1,4 +1,4 @@
-"""Tags taken out of received frames: both places, both modes, and the ones that stay (facts C2, C3.5)."""
+"""Tags taken out of received frames: both places, both modes, and the ones that stay (iavf_txrx.c)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a received frame's descriptor says, field by field in each form (facts C2.1 to C2.3)."""
+"""What a received frame's descriptor says, field by field in each form (ice_lan_tx_rx.h, libie, DPDK)."""
 
 import pytest
 
@@ -23,6 +23,7 @@ from .frames import (
     ICMP,
     SCTP,
     TCP,
+    TOEPLITZ_KEY,
     UDP,
     V4,
     V6,
@@ -38,7 +39,6 @@ from .frames import (
     toeplitz,
     udp,
     udp_frame,
-    TOEPLITZ_KEY,
 )
 
 FAR = bytes([2, 0xFA, 0, 0, 0, 1])
@@ -77,7 +77,10 @@ PTYPES = [
     (packet(V6, 99, bytes(40)), Ptype.IPV6),
     (v6_fragment(bytes(40)), Ptype.IPV6_FRAG),
     (packet(V4, 47, b"\0\0\x65\x58" + udp_frame()), Ptype.IPV4_GRENAT_MAC_IPV4_UDP),
-    (packet(V4, UDP, udp(V4, b"\x08\0\0\0\0\0\x07\0" + tcp_frame(), dport=4789)), Ptype.IPV4_GRENAT_MAC_IPV4_TCP),
+    (
+        packet(V4, UDP, udp(V4, b"\x08\0\0\0\0\0\x07\0" + tcp_frame(), dport=4789)),
+        Ptype.IPV4_GRENAT_MAC_IPV4_TCP,
+    ),
 ]
 
 
@@ -86,9 +89,9 @@ PTYPES = [
 def test_the_packet_type_is_that_of_the_154_entry_table(nic, wire, frame, ptype, rxdid):
     got = receive(nic, wire, frame, rxdid)
     if rxdid == LEGACY:
-        assert RxLegacyQw1(got.qword(1)).PTYPE == ptype
+        assert ptype == RxLegacyQw1(got.qword(1)).PTYPE
     else:
-        assert RxFlexQw0(got.qword(0)).PTYPE == ptype
+        assert ptype == RxFlexQw0(got.qword(0)).PTYPE
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -97,32 +100,37 @@ def test_a_legacy_write_back_says_done_end_length_and_that_checksums_were_looked
     got = receive(nic, wire, frame, number)
     word = RxLegacyQw1(got.qword(1))
     assert (word.DD, word.EOF, word.L3L4P) == (1, 1, 1)
-    assert word.LEN_PBUF == len(frame)
+    assert len(frame) == word.LEN_PBUF
     assert (word.LEN_HBUF, word.SPH) == (0, 0)
     assert (word.RXE, word.IPE, word.L4E, word.EIPE, word.OVERSIZE, word.HBO, word.PPRS) == (0,) * 7
     assert word.LPBK == 0
 
 
-@pytest.mark.parametrize("rxdid", [NIC, RXDID.FLEX_NIC_2, RXDID.COMMS_GENERIC, RXDID.COMMS_OVS_1, RXDID.COMMS_OVS_2])
+@pytest.mark.parametrize(
+    "rxdid", [NIC, RXDID.FLEX_NIC_2, RXDID.COMMS_GENERIC, RXDID.COMMS_OVS_1, RXDID.COMMS_OVS_2]
+)
 def test_a_flex_write_back_begins_with_its_profile(nic, wire, rxdid):
     frame = udp_frame(bytes(100))
     got = receive(nic, wire, frame, rxdid)
     head, status = RxFlexQw0(got.qword(0)), RxFlexNicQw1(got.qword(1))
-    assert head.RXDID == rxdid
-    assert head.PKT_LEN == len(frame)
+    assert rxdid == head.RXDID
+    assert len(frame) == head.PKT_LEN
     assert (head.HDR_LEN, head.SPH) == (0, 0)
     assert (status.DD, status.EOF, status.L3L4P) == (1, 1, 1)
     assert (status.RXE, status.IPE, status.L4E, status.EIPE, status.EUDPE, status.HBO) == (0,) * 6
 
 
-@pytest.mark.parametrize(("mac", "kind"), [(B, UMBCAST.UNICAST), (b"\1\0\x5e\0\0\1", UMBCAST.MULTICAST), (BROADCAST, UMBCAST.BROADCAST)])
+@pytest.mark.parametrize(
+    ("mac", "kind"),
+    [(B, UMBCAST.UNICAST), (b"\1\0\x5e\0\0\1", UMBCAST.MULTICAST), (BROADCAST, UMBCAST.BROADCAST)],
+)
 @pytest.mark.parametrize("rxdid", [LEGACY, NIC])
 def test_the_kind_of_address_is_reported(nic, wire, machine, mac, kind, rxdid):
     vsi = nic.vsi(2, rxdid=rxdid, mac=mac)
     wire.send(machine, plain(mac, FAR))
     [got] = vsi.rx[0].take()
     word = RxLegacyQw1(got.qword(1)) if rxdid == LEGACY else RxFlexQw0(got.qword(0))
-    assert word.UMBCAST == kind
+    assert kind == word.UMBCAST
 
 
 @pytest.mark.parametrize("rxdid", [LEGACY, NIC])

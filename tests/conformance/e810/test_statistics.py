@@ -1,4 +1,4 @@
-"""Counters: what counts where, how wide they are, how they go round (facts E3)."""
+"""Counters: what counts where, how wide they are, how they go round (ice_hw_autogen.h)."""
 
 import pytest
 

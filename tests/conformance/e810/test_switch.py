@@ -1,4 +1,4 @@
-"""The switch: rules, VEB and VEPA, what a VSI may send and gets to see (facts E5)."""
+"""The switch: rules, VEB and VEPA, what a VSI may send and gets to see (ice_switch.c, ice_lib.c)."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from siov._core import Port
 from siov.spec.e810 import AqRc, RecipeId, SingleAction, VsiProperties
 
 from .driver import BROADCAST, E810Driver, Properties, forward, to_queue
-from .frames import A, B, TOEPLITZ_KEY, plain, udp_frame
+from .frames import TOEPLITZ_KEY, A, B, plain, udp_frame
 from .machine import Machine
 
 FAR = bytes([2, 0xFA, 0, 0, 0, 1])

@@ -1,4 +1,4 @@
-"""Checksums that hardware makes on sending, compared to RFC 1071 and RFC 9260 in Python (facts C1)."""
+"""Checksums that hardware makes on sending, compared to RFC 1071 and RFC 9260 in Python (iavf_txrx.c, ice_lan_tx_rx.h)."""
 
 import pytest
 

@@ -1,4 +1,6 @@
-"""Transmit descriptors: types, packets of several buffers, tails, reports of status, limits (facts C1)."""
+"""Transmit descriptors: types, packets of several buffers, tails, reports of status, limits (iavf_txrx.c, ice_lan_tx_rx.h)."""
+
+import itertools
 
 import pytest
 
@@ -18,7 +20,7 @@ def pair(nic):
 def stopped(machine, queue):
     """Whether the adapter caught the queue at its descriptors, and says so where ice looks."""
     seen = Flow.GL_MDET_TX_TCLAN(machine.rd("GL_MDET_TX_TCLAN"))
-    return bool(seen.VALID) and seen.QNUM == queue and bool(machine.rd("PF_MDET_TX_TCLAN") & 1)
+    return bool(seen.VALID) and queue == seen.QNUM and bool(machine.rd("PF_MDET_TX_TCLAN") & 1)
 
 
 def test_a_packet_of_one_buffer_arrives_byte_for_byte(pair):
@@ -34,7 +36,7 @@ def test_a_packet_of_up_to_eight_buffers_is_their_bytes_in_order(pair, cuts):
     frame = udp_frame(pattern(800))
     edges = [0, *cuts, len(frame)]
     assert len(edges) <= 9
-    one.tx[0].packet(*(frame[a:b] for a, b in zip(edges, edges[1:], strict=False)))
+    one.tx[0].packet(*(frame[a:b] for a, b in itertools.pairwise(edges)))
     one.tx[0].kick()
     assert two.frames() == [frame]
 
@@ -113,7 +115,7 @@ def test_any_tail_inside_the_ring_is_taken_and_none_outside(pair, machine):
     one.tx[0].kick(tail=64)
     seen = Flow.GL_MDET_TX_PQM(machine.rd("GL_MDET_TX_PQM"))
     assert seen.VALID
-    assert seen.QNUM == one.tx[0].number
+    assert one.tx[0].number == seen.QNUM
     assert machine.rd("PF_MDET_TX_PQM") & 1
     one.tx[0].kick(tail=1)
     assert two.frames() == []

@@ -1,4 +1,4 @@
-"""Segmentation: what each frame of a large send must be, and what may not be asked for (facts C1, C3.3)."""
+"""Segmentation: what each frame of a large send must be, and what may not be asked for (iavf_txrx.c, ice_lan_tx_rx.h)."""
 
 import pytest
 
@@ -158,7 +158,7 @@ def test_segments_may_be_spread_over_more_than_eight_buffers_when_none_of_them_i
 
 def caught(machine, queue):
     seen = Flow.GL_MDET_TX_TCLAN(machine.rd("GL_MDET_TX_TCLAN"))
-    return bool(seen.VALID) and seen.QNUM == queue.number
+    return bool(seen.VALID) and queue.number == seen.QNUM
 
 
 def test_a_segment_over_more_than_eight_buffers_stops_the_queue(pair, machine):

@@ -1,4 +1,4 @@
-"""MSI-X vectors, their masks and pending bits, and interrupt message storage beyond 2,048 (facts A7, E1, E2)."""
+"""MSI-X vectors, their masks and pending bits, and interrupt message storage beyond 2,048 (PCIe 7.7.2)."""
 
 import pytest
 
@@ -134,7 +134,9 @@ def test_a_host_that_asks_for_2049_vectors_is_refused_by_name(machine):
 
     bus = PciSubsystem(DriverCore(lambda event: None), "pci")
     bus.register()
-    bridge = pci_host_probe(machine.rc, Firmware(ECAM, (HostWindow(MEM64, 1 << 32, wide=True, offset=0),)), bus)
+    bridge = pci_host_probe(
+        machine.rc, Firmware(ECAM, (HostWindow(MEM64, 1 << 32, wide=True, offset=0),)), bus
+    )
     [dev] = [d for d in bridge.devices() if d.device == 0x1592]
     with pytest.raises(LinuxError, match="has 2048 MSI-X vectors; 2049 were asked for"):
         pci_alloc_irq_vectors(dev, IrqVectors(), [lambda: None] * 2049)
