@@ -104,10 +104,8 @@ impl Messages {
     /// MSI-X Enable and Function Mask of the capability; what waited for them goes to `out`.
     pub fn set_control(&mut self, enabled: bool, function_mask: bool, out: &mut Vec<Message>) {
         (self.enabled, self.function_mask) = (enabled, function_mask);
-        if enabled && !function_mask {
-            for vector in 0..VECTORS {
-                self.deliver(Vector(vector), out);
-            }
+        for vector in 0..VECTORS {
+            self.deliver(Vector(vector), out);
         }
     }
 
@@ -191,10 +189,7 @@ impl Messages {
             }
             at = at.saturating_add(part.len() as u64);
             from = rest;
-            // After the last byte of an entry, so that one write of address, data and mask is taken whole.
-            if rest.is_empty() || at.is_multiple_of(ENTRY) {
-                self.deliver(vector, out);
-            }
+            self.deliver(vector, out); // the mask comes last in an entry
         }
     }
 }
