@@ -124,10 +124,10 @@ class E810Driver:
 
     def vsi(
         self, last: int = 1, *, pasid: int | None = None, space: Space | None = None, queues: int = 1,
-        promiscuous: bool = False, mac: bytes | None = None, rings: bool = True, rule: bool = True,
-        **rx: int,
+        kind: VsiType = VsiType.VMDQ2, promiscuous: bool = False, mac: bytes | None = None,
+        rings: bool = True, rule: bool = True, **rx: int,
     ) -> Vsi:  # fmt: skip
-        """A VSI as ice makes one in a VEB, with `queues` pairs on (a power of two), and rules for its address.
+        """A VSI as ice makes one in a VEB, with `queues` pairs on (a power of two), and a rule for its MAC.
 
         `rx` goes to its receive queues; `rings` False leaves them out.
         """
@@ -135,7 +135,7 @@ class E810Driver:
         properties = self.defaults(self.free_rx, queues)
         if space.pasid is not None:
             properties.valid("PASID_VALID").set(VsiProperties.PASID_ID.of(PASID=space.pasid, VALID=1))
-        answer = self.aq.send(AqOpcode.ADD_VSI, AqVsi.of(TYPE=VsiType.VMDQ2), bytes(properties.data))
+        answer = self.aq.send(AqOpcode.ADD_VSI, AqVsi.of(TYPE=kind), bytes(properties.data))
         number = answer.params(AqVsiResponse).VSI_NUM
         mac = mac or bytes([2, 0, 0, 0, 0, last])
         vsi = Vsi(self, number, mac, space, self.free_rx, queues)
@@ -192,7 +192,8 @@ class E810Driver:
 
     def rule(
         self, recipe: RecipeId, action: SingleAction | SingleActionQueue, *, tx: bool = False,
-        source: int = 0, mac: bytes = bytes(6), ethertype: int = 0x8100, vlan: int = 0, expect: AqRc = AqRc.OK,
+        source: int = 0, mac: bytes = bytes(6), ethertype: int = 0x8100, vlan: int = 0,
+        expect: AqRc = AqRc.OK,
     ) -> int:  # fmt: skip
         """Add a look-up rule; gives its number."""
         header = mac + bytes(6) + ethertype.to_bytes(2, "big") + vlan.to_bytes(2, "big")

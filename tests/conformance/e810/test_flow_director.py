@@ -21,6 +21,7 @@ from siov.spec.e810 import (
     RxLegacyQw3,
     StatEna,
     VsiProperties,
+    VsiType,
 )
 from siov.spec.e810.aq_device import ResourceAccess, ResourceId
 from siov.spec.e810.flow import FilterCount, VsiFilterCount
@@ -45,8 +46,8 @@ def package(nic, profile, group, fields, level=HeaderLevel.OUTER):
     """Download a package that has one flow profile."""
     data = bytearray(FlowProfile.size)
     for word in (
-        FlowProfile.PROFILE.of(NUM=profile), FlowProfile.GROUP.of(GROUP=group), FlowProfile.LEVEL.of(LEVEL=level),
-        FlowProfile.FIELDS(sum(1 << f for f in fields)),
+        FlowProfile.PROFILE.of(NUM=profile), FlowProfile.GROUP.of(GROUP=group),
+        FlowProfile.LEVEL.of(LEVEL=level), FlowProfile.FIELDS(sum(1 << f for f in fields)),
     ):  # fmt: skip
         data[type(word).at : type(word).at + word.width // 8] = word.to_bytes()
     entry = (
@@ -86,13 +87,13 @@ def training(**ports):
     return udp_frame(ip=BACK, sport=ports["dport"], dport=ports["sport"])
 
 
-def program(vsi, queue=2, frame=None, pcmd=PCMD.ADD, fdid=0, **fields):
+def program(vsi, queue=2, frame=None, pcmd=PCMD.ADD, fdid=0, target=None, **fields):
     """A filter-program descriptor and its dummy packet; gives the index of the latter."""
     tx = vsi.tx[0]
     given = {"QINDEX": queue, "TO_Q_PRI": 1, "FD_SPACE": FdSpace.GUAR_BEST, **fields}
     q1 = FltrProgQw1.of(
-        DTYPE=DTYPE.FLTR_PROG, PCMD=pcmd, PROF=RXDID.FLEX_NIC, PROF_PRI=3, FD_VSI=vsi.number, FDID_PRI=3,
-        FDID_MDID=5, FDID=fdid, SWAP=1,
+        DTYPE=DTYPE.FLTR_PROG, PCMD=pcmd, PROF=RXDID.FLEX_NIC, PROF_PRI=3, FD_VSI=(target or vsi).number,
+        FDID_PRI=3, FDID_MDID=5, FDID=fdid, SWAP=1,
     )  # fmt: skip
     tx.put(FltrProgQw0.of(**given), q1)
     index = tx.data(training(**PORTS) if frame is None else frame, DUMMY=1)
@@ -282,3 +283,43 @@ def test_clearing_the_table_takes_a_vsis_filters_out(nic, vsi, wire):
     nic.aq.send(AqOpcode.CLEAR_FD_TABLE, AqClearFdTable.of(CLEAR_TYPE=1, VSI_INDEX=vsi.number))
     assert queue_of(vsi, wire) == 0
     assert nic.machine.rd("GLQF_FD_CNT") == 0
+
+
+def test_a_guest_programs_no_filter_for_anybody_else(nic, vsi, wire):
+    """Else it could steer or drop another one's frames."""
+    other = nic.vsi(3)
+    options(other)
+    program(other, target=vsi, DROP=1)
+    assert queue_of(vsi, wire) == 0
+    assert nic.machine.rd("GLQF_FD_CNT") == 0
+
+
+def test_the_functions_own_vsi_programs_filters_for_others(nic, vsi, wire):
+    """ice programs those of virtual functions through its control VSI (ice_fdir_write_fltr)."""
+    control = nic.vsi(3, kind=VsiType.PF)
+    options(control)
+    program(control, target=vsi)
+    assert queue_of(vsi, wire) == 2
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_results_come_to_their_own_vsi_with_several_workers(wire, workers):
+    nic = E810Driver(Machine(port=wire.near, workers=workers))
+    package(nic, 1, PacketGroup.IPV4_UDP, FIVE)
+    nic.machine.wr("PFQF_FD_ENA", 1)
+    nic.free_tx += 1  # queues of a pair have different numbers, so different workers
+    vsis = [nic.vsi(n) for n in (1, 2, 3, 4)]
+    for vsi in vsis:
+        options(vsi)
+        program(vsi, queue=0, COMP_REPORT=CompReport.SW)
+        assert result(vsi) is not None
+        assert all(result(other) is None for other in vsis[vsi.number + 1 :])
+
+
+def test_it_is_off_until_it_is_enabled(nic, machine):
+    package(nic, 1, PacketGroup.IPV4_UDP, FIVE)
+    assert machine.rd("PFQF_FD_ENA") == 0
+    vsi = nic.vsi(2)
+    options(vsi)
+    program(vsi, queue=0)
+    assert machine.rd("GLQF_FD_CNT") == 0

@@ -186,6 +186,25 @@ def test_a_receive_ring_outside(scene):
     scene.neighbours_lost_nothing()
 
 
+def test_a_receive_queue_that_was_stopped_works_again_once_it_is_disabled_and_enabled(scene):
+    rx, hole = scene.bad.rx[0], scene.bad.space.hole()
+    rx.fill(0, hole)
+    send_to_bad(scene)
+    scene.caught_receiving(rx.number)
+    rx.space.write(rx.ring, bytes(2048))
+    receive_with(scene)
+    send_to_bad(scene)
+    assert len(scene.bad.frames()) == 1
+
+
+def test_a_receive_queue_that_was_stopped_says_that_it_is_off(scene):
+    """ice skips a queue whose status is what it wants: one that says "on" could never be revived."""
+    rx, hole = scene.bad.rx[0], scene.bad.space.hole()
+    rx.fill(0, hole)
+    send_to_bad(scene)
+    assert not rx.enabled
+
+
 def test_a_receive_buffer_outside(scene):
     rx, hole = scene.bad.rx[0], scene.bad.space.hole()
     rx.fill(1, hole)

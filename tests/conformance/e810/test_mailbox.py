@@ -1,4 +1,4 @@
-"""The mailbox of VSIs and function: messages, interrupts, full and broken rings (ice_controlq.c, ice_sriov.c)."""
+"""The mailbox of VSIs and function: messages, interrupts, full and broken rings (ice_controlq.c)."""
 
 import pytest
 

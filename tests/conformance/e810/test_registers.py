@@ -171,6 +171,12 @@ def test_a_slot_that_the_device_lacks_reads_zero():
         assert machine.read32(at) == 0
 
 
+@pytest.mark.parametrize("name", ["QTX_COMM_DBELL", "QRX_TAIL"])
+def test_tails_have_13_bits(machine, name):
+    machine.wr(name, 0xFFFF_E123, 5)
+    assert machine.rd(name, 5) == 0x123
+
+
 def test_gets_and_sets_of_bytes_and_halves_reach_plain_registers(machine):
     at = offset_of("VPINT_MBX_CTL", 3)
     machine.write32(at, 0)

@@ -32,7 +32,7 @@ def test_a_frame_over_three_buffers_is_done_in_order_and_only_its_last_descripto
 @pytest.mark.parametrize("rxdid", FORMS)
 @pytest.mark.parametrize("junk", [0x00, 0xFE])
 def test_all_32_bytes_of_a_descriptor_are_rewritten(nic, rxdid, junk):
-    """What was posted as header address lies where the status will be, and the rest is left of another time."""
+    """What was posted as header address lies where the status will be; the rest is old."""
     one, two = nic.vsi(1), nic.vsi(2, rxdid=rxdid, rings=False)
     rx = nic.rx_queue(two, two.first, rxdid=rxdid)
     rx.enable()
@@ -223,3 +223,26 @@ def test_the_crc_is_stripped_otherwise(nic):
     [got] = two.rx[0].take()
     assert got.data == frame_of(200)
     assert not RxLegacyQw1(got.qword(1)).CRCP
+
+
+def test_the_next_owner_of_a_queue_begins_without_buffers(nic, machine):
+    """The tail of the one before is no tail of the next one."""
+    first = nic.vsi(1)
+    number = first.rx[0].number
+    first.rx[0].request(False)
+    nic.disable_tx(first.tx[0])
+    nic.free_vsi(first)
+    nic.free_rx = number
+    second = nic.vsi(2, rings=False)
+    sender = nic.vsi(3, rings=False, rule=False)
+    assert second.first == number
+    rx = nic.rx_queue(second, number)
+    raw = rx.context().to_bytes()
+    for n in range(8):
+        machine.wr("QRX_CONTEXT", int.from_bytes(raw[4 * n : 4 * n + 4], "little"), n * 2048 + number)
+    rx.request(True)
+    before = machine.read(0, 0x10000)
+    nic.tx_queue(sender).send(plain())
+    assert machine.read(0, 0x10000) == before
+    assert second.counter("GLV_RDPC") == 1
+    assert machine.rd("GL_MDET_RX") == 0

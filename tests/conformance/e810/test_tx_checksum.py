@@ -1,4 +1,4 @@
-"""Checksums that hardware makes on sending, compared to RFC 1071 and RFC 9260 in Python (iavf_txrx.c, ice_lan_tx_rx.h)."""
+"""Checksums that hardware makes on sending, compared to RFC 1071 and 9260 (iavf_txrx.c)."""
 
 import pytest
 
@@ -130,8 +130,8 @@ def vxlan(inner, outer=OUTER, checksum=None):
     return packet(outer, UDP, udp(outer, b"\x08\0\0\0\0\0\x07\0" + inner, dport=4789, checksum=checksum))
 
 
-# As ice's ice_tx_csum has it: MACLEN is of the outer frame, NATLEN leads from the outer L4 header to the inner IP
-# header, over the inner addresses (8 + 8 + 14 bytes of VXLAN).
+# As ice_tx_csum has it: MACLEN is of the outer frame, NATLEN leads from the outer L4 header to the inner IP
+# header: 8 + 8 + 14 bytes with VXLAN.
 NATLEN = 15
 
 

@@ -1,4 +1,4 @@
-"""Transmit descriptors: types, packets of several buffers, tails, reports of status, limits (iavf_txrx.c, ice_lan_tx_rx.h)."""
+"""Transmit descriptors: types, packets of several buffers, tails, reports of status, limits (iavf_txrx.c)."""
 
 import itertools
 

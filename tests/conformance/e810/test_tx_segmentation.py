@@ -1,4 +1,4 @@
-"""Segmentation: what each frame of a large send must be, and what may not be asked for (iavf_txrx.c, ice_lan_tx_rx.h)."""
+"""Segmentation: what each frame of a large send must be, and what may not be asked for (iavf_txrx.c)."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def seed(ip, protocol):
 
 
 def template(ip, flags, payload, options=b""):
-    """A TCP frame as a driver gives it for segmentation: no IP length, no IP checksum, a seeded L4 checksum."""
+    """A TCP frame as drivers give it: no IP length, no IP checksum, a seeded L4 checksum."""
     body = tcp(ip, payload, flags=flags, options=options, checksum=seed(ip, TCP))
     return ether(B, A, ip.header(TCP, None, checksum=False) + body, ip.kind)
 

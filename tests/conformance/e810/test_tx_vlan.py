@@ -1,4 +1,4 @@
-"""Tags that hardware inserts: from the data descriptor, the context descriptor, and the VSI (iavf_txrx.c, ice_lan_tx_rx.h)."""
+"""Tags that hardware inserts: from the data descriptor, the context descriptor, and the VSI (iavf_txrx.c)."""
 
 import pytest
 
