@@ -199,6 +199,19 @@ def test_a_descriptor_of_an_unknown_type_stops_the_queue_and_is_told(pair, machi
     assert machine.rd("PFINT_OICR") == 0, "reading clears it"
 
 
+def test_the_first_one_who_was_caught_stays_named_until_software_clears_it(nic, machine):
+    first, second = nic.vsi(1), nic.vsi(2)
+    for vsi in (first, second):
+        vsi.tx[0].put(0, 2)
+        vsi.tx[0].kick()
+    assert stopped(machine, first.tx[0].number)
+    machine.wr("GL_MDET_TX_TCLAN", 0xFFFF_FFFF)
+    third = nic.vsi(3)
+    third.tx[0].put(0, 2)
+    third.tx[0].kick()
+    assert stopped(machine, third.tx[0].number)
+
+
 def test_the_neighbours_of_a_stopped_queue_go_on(nic, machine):
     bad, good, sink = nic.vsi(1), nic.vsi(2), nic.vsi(3)
     bad.tx[0].put(0, 2)
