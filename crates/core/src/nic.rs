@@ -364,7 +364,7 @@ fn told(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
         Event::AdminQueue => ("admin-queue",).into_pyobject(py),
         Event::Reset(kind) => ("reset", kind.name()).into_pyobject(py),
         Event::VsiReset(vsi) => ("vsi-reset", vsi).into_pyobject(py),
-        Event::Malicious { vsi, queue, malice } => {
+        Event::Malicious { vsi, queue, malice, .. } => {
             ("malicious", vsi, queue, malice.name()).into_pyobject(py)
         }
         Event::Mailbox(vsi) => ("malicious", vsi, py.None(), "mailbox").into_pyobject(py),

@@ -1,8 +1,9 @@
 //! The workers together, as control sees them.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use siov_bus::{Gate, Requester};
@@ -10,7 +11,7 @@ use siov_port::{Clock, InUse, Port};
 use siov_switch::{DropReason, FlowTable, VsiId};
 
 use crate::causes::{Outcome, Sink};
-use crate::doorbell::DirectPage;
+use crate::doorbell::{DirectPage, TAIL_MASK};
 use crate::engine::Engine;
 use crate::interrupt::Cause;
 use crate::rx::{RxQueue, RxSetup};
@@ -39,6 +40,14 @@ pub struct DataPath {
     shared: Arc<Shared>,
     engines: Vec<Arc<Gate<Engine>>>,
     running: Mutex<Option<Running>>,
+    /// Where software stores tails without our being told, by queue; a queue gets its page when it is enabled.
+    pages: Mutex<Pages>,
+}
+
+#[derive(Default)]
+struct Pages {
+    tx: HashMap<u16, DirectPage>,
+    rx: HashMap<u16, DirectPage>,
 }
 
 struct Running {
@@ -68,6 +77,7 @@ impl DataPath {
             engines: (0..workers).map(engine).collect(),
             shared: Arc::new(Shared::new(tables, flows, clock, tx, rx, workers)),
             running: Mutex::new(None),
+            pages: Mutex::default(),
         }
     }
 
@@ -79,7 +89,7 @@ impl DataPath {
     #[inline]
     pub fn ring(&self, queue: u32, tail: u32) {
         let worker = queue as usize % self.engines.len();
-        self.shared.doorbells.ring(worker, queue as usize, tail);
+        self.shared.doorbells.ring(worker, queue as usize, tail & TAIL_MASK);
         self.shared.wake(worker);
     }
 
@@ -90,7 +100,7 @@ impl DataPath {
 
     /// Software posts receive buffers.
     pub fn set_rx_tail(&self, queue: u32, tail: u32) {
-        self.shared.doorbells.set_rx_tail(queue as usize, tail);
+        self.shared.doorbells.set_rx_tail(queue as usize, tail & TAIL_MASK);
     }
 
     /// What a receive queue's tail holds.
@@ -100,10 +110,19 @@ impl DataPath {
 
     /// Enables a transmit queue, from its ring's first entry on; false for a context no queue can have.
     pub(crate) fn tx_enable(&self, queue: u16, setup: &TxSetup) -> bool {
-        let Some(new) = TxQueue::new(queue, setup) else { return false };
+        let Some(mut new) = TxQueue::new(queue, setup) else { return false };
         self.shared.doorbells.forget_tx(queue.into());
+        new.direct = self.pages().tx.get(&queue).cloned();
+        let direct = new.direct.is_some();
         let Some(engine) = self.engine(queue) else { return false };
-        engine.control().place(queue).map(|place| *place = Some(Box::new(new))).is_some()
+        let mut engine = engine.control();
+        let placed = engine.place(queue).map(|place| *place = Some(Box::new(new))).is_some();
+        engine.set_direct(queue, direct && placed);
+        drop(engine);
+        if direct {
+            self.shared.wake(usize::from(queue) % self.engines.len());
+        }
+        placed
     }
 
     /// Disables a transmit queue; whether it was enabled.
@@ -121,7 +140,8 @@ impl DataPath {
 
     /// Enables a receive queue, from its ring's first entry on; false for a context no queue can have.
     pub(crate) fn rx_enable(&self, queue: u16, setup: &RxSetup) -> bool {
-        let Some(new) = RxQueue::new(setup) else { return false };
+        let Some(mut new) = RxQueue::new(setup) else { return false };
+        new.direct = self.pages().rx.get(&queue).cloned();
         let Some(engine) = self.engine(queue) else { return false };
         let mut engine = engine.control();
         let place = engine.forward.receive.place(queue);
@@ -153,26 +173,32 @@ impl DataPath {
         }
     }
 
-    /// Has a transmit queue's tail be polled in shared memory; false when the queue is disabled.
-    pub(crate) fn set_direct_tx(&self, queue: u16, page: Option<DirectPage>) -> bool {
-        let Some(gate) = self.engine(queue) else { return false };
+    /// Has a transmit queue's tail be polled in shared memory, also when it is enabled anew; `None`: no more.
+    pub(crate) fn set_direct_tx(&self, queue: u16, page: Option<DirectPage>) {
+        keep(&mut self.pages().tx, queue, page.as_ref());
+        let Some(gate) = self.engine(queue) else { return };
         let mut engine = gate.control();
         let direct = page.is_some();
-        let Some(found) = engine.queue(queue) else { return false };
-        found.direct = page;
-        engine.set_direct(queue, direct);
+        if let Some(found) = engine.queue(queue) {
+            found.direct = page;
+            engine.set_direct(queue, direct);
+        }
         drop(engine);
         self.shared.wake(usize::from(queue) % self.engines.len());
-        true
     }
 
-    /// Has a receive queue's tail be read from shared memory; false when the queue is disabled.
-    pub(crate) fn set_direct_rx(&self, queue: u16, page: Option<DirectPage>) -> bool {
-        let Some(gate) = self.engine(queue) else { return false };
-        let mut engine = gate.control();
-        let Some(found) = engine.forward.receive.queue(queue) else { return false };
-        found.direct = page;
-        true
+    /// Has a receive queue's tail be read from shared memory, also when it is enabled anew; `None`: no more.
+    pub(crate) fn set_direct_rx(&self, queue: u16, page: Option<DirectPage>) {
+        keep(&mut self.pages().rx, queue, page.as_ref());
+        if let Some(gate) = self.engine(queue)
+            && let Some(found) = gate.control().forward.receive.queue(queue)
+        {
+            found.direct = page;
+        }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Disables the queues of a VSI, or of all with `None`; gives the numbers of both kinds.
@@ -307,9 +333,17 @@ impl DataPath {
         }
     }
 
-    /// A timer of the sink may be due earlier than it was: the first worker looks again.
-    pub fn wake_timer(&self) {
-        self.shared.wake(0);
+    /// What tells the first worker, who looks after timers, that one is due earlier than it was.
+    pub(crate) fn timer_waker(&self) -> Box<dyn Fn() + Send + Sync> {
+        let shared = Arc::clone(&self.shared);
+        Box::new(move || shared.wake(0))
+    }
+
+    /// What software wrote into the tails of receive queues is forgotten.
+    pub fn forget_rx_tails(&self, queues: impl IntoIterator<Item = u16>) {
+        for queue in queues {
+            self.shared.doorbells.set_rx_tail(queue.into(), 0);
+        }
     }
 
     fn end(&self, running: Running) {
@@ -322,6 +356,13 @@ impl DataPath {
             let _ = thread.join();
         }
     }
+}
+
+fn keep(pages: &mut HashMap<u16, DirectPage>, queue: u16, page: Option<&DirectPage>) {
+    match page {
+        Some(page) => pages.insert(queue, page.clone()),
+        None => pages.remove(&queue),
+    };
 }
 
 impl Drop for DataPath {

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use siov_mem::Region;
 
+/// The bits of a tail: QTX_COMM_DBELL.TAIL and QRX_TAIL.TAIL are 12:0.
+pub(crate) const TAIL_MASK: u32 = 0x1FFF;
+
 /// The tail of each queue as it was written last, and a bit for each Tx queue that was rung since.
 #[derive(Debug)]
 pub(crate) struct Doorbells {
@@ -110,7 +113,7 @@ pub(crate) struct DirectPage {
 impl DirectPage {
     /// The tail that is there now; `None` when the memory has gone.
     pub fn tail(&self) -> Option<u32> {
-        self.region.load_u32(self.offset).ok()
+        self.region.load_u32(self.offset).ok().map(|tail| tail & TAIL_MASK)
     }
 }
 

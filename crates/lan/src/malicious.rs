@@ -4,7 +4,7 @@ use siov_bus::DmaError;
 use siov_packet::Violation;
 
 /// Which side of the data path noticed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// A Tx queue: GL_MDET_TX_TCLAN or, for its doorbell, GL_MDET_TX_PQM.
     Tx,

@@ -10,7 +10,7 @@ use crate::rx::{Choice, Delivery, Meta, RxQueue, select};
 use crate::shared::{Handed, Shared};
 use crate::stats::Stats;
 use crate::tables::Tables;
-use crate::vsi::Vsi;
+use crate::vsi::{OnReceipt, Vsi};
 
 /// What a batch has in hand.
 pub(crate) struct Batch<'a, 'd> {
@@ -211,10 +211,15 @@ fn arrange<'a>(
     // Without double VLANs the first tag is the inner one; with them it is the outer one, if it is of its kind.
     let outer = double && tags.first().is_some_and(|tag| tag.tpid == vsi.vlan.outer_tpid);
     let inner_at = usize::from(outer);
-    let take_outer = outer && vsi.vlan.strip_outer;
-    let inner = tags.get(inner_at).filter(|tag| vsi.vlan.strip_inner && is_tpid(tag.tpid));
-    let first = if take_outer { tags.first() } else { inner };
-    let second = if take_outer { inner } else { None };
+    let take_outer = outer && vsi.vlan.outer != OnReceipt::Keep;
+    let inner = tags.get(inner_at).filter(|tag| is_tpid(tag.tpid));
+    let inner = inner.filter(|_| vsi.vlan.inner != OnReceipt::Keep);
+    let shown_outer = tags.first().filter(|_| take_outer && vsi.vlan.outer == OnReceipt::Report);
+    let shown_inner = inner.filter(|_| vsi.vlan.inner == OnReceipt::Report);
+    let (first, second) = match shown_outer {
+        Some(_) => (shown_outer, shown_inner),
+        None => (shown_inner, None),
+    };
     let (one, two) = (first.map(|tag| tag.tci), second.map(|tag| tag.tci));
     (meta.tag1, meta.tag2) = if queue.l2tsel { (one, two) } else { (two, one) };
     meta.crc = queue.keeps_crc;

@@ -64,15 +64,27 @@ impl Default for Rss {
     }
 }
 
+/// What happens to a tag of a received frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnReceipt {
+    /// It is taken out and reported in the descriptor.
+    Report,
+    /// It is taken out, and the receiver does not hear of it: a port VLAN.
+    Hide,
+    /// It stays.
+    #[default]
+    Keep,
+}
+
 /// What is done with a VSI's VLAN tags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Vlan {
     /// The kind of the outer tag in a double-VLAN switch; 0 for none.
     pub outer_tpid: u16,
-    /// The outer tag is taken out on receipt.
-    pub strip_outer: bool,
-    /// The inner tag (the only one without double VLANs) is taken out on receipt.
-    pub strip_inner: bool,
+    /// What happens to the outer tag on receipt.
+    pub outer: OnReceipt,
+    /// What happens to the inner tag (the only one without double VLANs) on receipt.
+    pub inner: OnReceipt,
     /// The port's tag, that every sent frame gets.
     pub port_tag: Option<u16>,
     /// It is the outer one.
@@ -109,6 +121,11 @@ pub struct Vsi {
 }
 
 impl Vsi {
+    /// The device's numbers of its receive queues.
+    pub fn rx_queues(&self) -> Vec<u16> {
+        (0..self.queues.count()).filter_map(|n| self.queues.queue(n)).collect()
+    }
+
     /// A VSI on a port with these properties. What RSS was set up before stays.
     pub fn new(id: VsiId, port: u8, properties: &[u8; PROPERTIES], before: Option<&Vsi>) -> Self {
         let view = View(properties);
@@ -197,8 +214,16 @@ impl View<'_> {
                 Some(OuterTag::VLAN_9100) => 0x9100,
                 _ => 0,
             },
-            strip_outer: u64::from(outer.EMODE()) != OuterVlanMode::NOTHING as u64,
-            strip_inner: u64::from(inner.EMODE()) != InnerVlanMode::NOTHING as u64,
+            outer: match OuterVlanMode::from_raw(outer.EMODE().into()) {
+                Some(OuterVlanMode::SHOW_BOTH | OuterVlanMode::SHOW_UP) => OnReceipt::Report,
+                Some(OuterVlanMode::SHOW) => OnReceipt::Hide,
+                _ => OnReceipt::Keep,
+            },
+            inner: match InnerVlanMode::from_raw(inner.EMODE().into()) {
+                Some(InnerVlanMode::STR_BOTH | InnerVlanMode::STR_UP) => OnReceipt::Report,
+                Some(InnerVlanMode::STR) => OnReceipt::Hide,
+                _ => OnReceipt::Keep,
+            },
             port_tag,
             port_tag_outer: !inner.INSERT_PVID(),
             block_descriptor: inner.BLOCK_TX_DESC() || outer.BLOCK_TX_DESC(),

@@ -91,6 +91,10 @@ impl Worker {
                 std::hint::spin_loop();
             } else {
                 let woken = self.sleep(if polls { nap } else { SLEEP });
+                if self.number == 0 {
+                    // A link may have gone up or down: what a port is plugged into wakes us for that, too.
+                    self.sink.poll();
+                }
                 nap = if woken { NAP } else { (nap * 2).min(LONGEST_NAP) };
             }
         }

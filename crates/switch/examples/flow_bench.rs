@@ -26,7 +26,6 @@ fn table(vsi: VsiId, filters: u16) -> FlowTable {
         fields: fields.map(|field| (Level::Innermost, field)).to_vec(),
         ptypes: Ptypes::ALL,
         vsis: [vsi].into_iter().collect(),
-        swap: false,
     };
     table.set_profile(1, Some(profile));
     table.set_vsi_size(vsi, size);

@@ -173,7 +173,7 @@ impl FlowTable {
         }
         let vsi = VsiId::new(program.fd_vsi).ok_or(FlowError::NoVsi)?;
         let (number, profile) = self.fitting(vsi, parsed).ok_or(FlowError::NoProfile)?;
-        let key = Key::new(vsi.number(), number, profile, frame, parsed, true);
+        let key = Key::new(vsi.number(), number, profile, frame, parsed, program.swap);
         let key = key.ok_or(FlowError::NoKey)?;
         match program.pcmd {
             Pcmd::Add => self.add(vsi, key, program),

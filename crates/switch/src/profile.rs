@@ -46,9 +46,6 @@ pub struct Profile {
     pub ptypes: Ptypes,
     /// The VSIs that use it.
     pub vsis: VsiSet,
-    /// `GLQF_FDSWAP`: a training packet is seen from the transmitter, its network and transport source and
-    /// destination reversed, as the `ice` driver sends it.
-    pub swap: bool,
 }
 
 /// The bytes of a profile's fields in a packet, with whose they are.
@@ -74,17 +71,20 @@ impl std::hash::Hash for Key {
 
 impl Key {
     /// The key of a packet; `None` when it lacks a field or the fields exceed [`KEY_MAX`].
+    ///
+    /// `swap`: the packet is seen from the transmitter, its network and transport source and destination
+    /// reversed.
     pub fn new(
         vsi: u16,
         number: u8,
         profile: &Profile,
         frame: &[u8],
         parsed: &Parsed,
-        training: bool,
+        swap: bool,
     ) -> Option<Self> {
         let mut key = Self { vsi, profile: number, len: 0, bytes: [0; KEY_MAX] };
         for (level, field) in &profile.fields {
-            let field = if training && profile.swap { counterpart(*field) } else { *field };
+            let field = if swap { counterpart(*field) } else { *field };
             key.push(field::extract(frame, parsed, *level, field)?)?;
         }
         Some(key)

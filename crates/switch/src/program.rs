@@ -77,7 +77,7 @@ pub struct Program {
     pub prof: u8,
     /// The VSI whose packets it is for, 10 bits.
     pub fd_vsi: u16,
-    /// SWAP, kept: whether a training packet is reversed is the profile's (`GLQF_FDSWAP`).
+    /// SWAP: the training packet is seen from the transmitter, as the `ice` driver sends it.
     pub swap: bool,
     /// Priority of FDID; 0 reports none.
     pub fdid_pri: u8,

@@ -39,7 +39,6 @@ fn four_tuple(ptypes: Ptypes, vsis: impl IntoIterator<Item = u16>) -> Profile {
         fields: fields.map(|field| (Level::Innermost, field)).to_vec(),
         ptypes,
         vsis: vsis.into_iter().map(vsi).collect(),
-        swap: false,
     }
 }
 
@@ -127,10 +126,10 @@ fn a_profile_applies_to_its_packet_types_only() {
 }
 
 #[test]
-fn a_training_packet_of_a_swapping_profile_is_seen_from_the_transmitter() {
+fn a_training_packet_with_swap_is_seen_from_the_transmitter() {
     let mut table = table();
-    table.set_profile(3, Some(Profile { swap: true, ..four_tuple(tcp_ptypes(), [1]) }));
-    program(&mut table, &to_queue(1, 5), &tcp((2, 80), (1, 1000))).unwrap();
+    let swapped = Program { swap: true, ..to_queue(1, 5) };
+    program(&mut table, &swapped, &tcp((2, 80), (1, 1000))).unwrap();
     assert!(find(&table, 1, &tcp((1, 1000), (2, 80))).is_some());
     assert_eq!(find(&table, 1, &tcp((2, 80), (1, 1000))), None);
 }
@@ -139,9 +138,8 @@ fn a_training_packet_of_a_swapping_profile_is_seen_from_the_transmitter() {
 fn swapping_leaves_ethernet_addresses() {
     let mut table = table();
     let fields = vec![(Level::Outer, Field::EthDst)];
-    let profile = Profile { fields, swap: true, ..four_tuple(Ptypes::ALL, [1]) };
-    table.set_profile(3, Some(profile));
-    program(&mut table, &to_queue(1, 5), &connection(0)).unwrap();
+    table.set_profile(3, Some(Profile { fields, ..four_tuple(Ptypes::ALL, [1]) }));
+    program(&mut table, &Program { swap: true, ..to_queue(1, 5) }, &connection(0)).unwrap();
     assert!(find(&table, 1, &connection(7)).is_some());
 }
 

@@ -51,7 +51,7 @@ fn reversed(field: Field) -> Field {
 }
 
 impl Slow {
-    fn key(&self, vsi: u16, frame: &[u8], training: bool) -> Result<(u8, Vec<Vec<u8>>), FlowError> {
+    fn key(&self, vsi: u16, frame: &[u8], swap: bool) -> Result<(u8, Vec<Vec<u8>>), FlowError> {
         let parsed = parse(frame);
         let fits = |profile: &&(u8, Profile)| {
             profile.1.vsis.contains(id(vsi)) && profile.1.ptypes.contains(parsed.ptype)
@@ -59,7 +59,7 @@ impl Slow {
         let fitting = self.profiles.iter().filter(fits).min_by_key(|(number, _)| *number);
         let (number, profile) = fitting.ok_or(FlowError::NoProfile)?;
         let bytes = |(level, of): &(Level, Field)| {
-            let of = if training && profile.swap { reversed(*of) } else { *of };
+            let of = if swap { reversed(*of) } else { *of };
             let value = field::extract(frame, &parsed, *level, of)?;
             Some(value.bytes.iter().zip(value.mask).map(|(byte, mask)| byte & mask).collect())
         };
@@ -103,7 +103,7 @@ impl Slow {
         frame: &[u8],
         given: Option<Addr>,
     ) -> Result<Addr, FlowError> {
-        let (profile, key) = self.key(program.fd_vsi, frame, true)?;
+        let (profile, key) = self.key(program.fd_vsi, frame, program.swap)?;
         let at = self.position(program.fd_vsi, profile, &key);
         match (program.pcmd, at) {
             (Pcmd::Remove, None) => Err(FlowError::Missing),
@@ -154,11 +154,11 @@ fn any_profile() -> impl Strategy<Value = (u8, Profile)> {
         Just(Field::Ipv4Prot),
     ];
     let ptypes = vec(any_frame().prop_map(|frame| parse(&frame).ptype), 1..3);
-    (0u8..128, vec(of, 1..5), ptypes, vec(0..VSIS, 1..4), any::<bool>()).prop_map(
-        |(number, fields, ptypes, vsis, swap)| {
+    (0u8..128, vec(of, 1..5), ptypes, vec(0..VSIS, 1..4)).prop_map(
+        |(number, fields, ptypes, vsis)| {
             let fields = fields.into_iter().map(|of| (Level::Innermost, of)).collect();
             let vsis = vsis.into_iter().map(id).collect();
-            (number, Profile { fields, ptypes: Ptypes::from_iter(ptypes), vsis, swap })
+            (number, Profile { fields, ptypes: Ptypes::from_iter(ptypes), vsis })
         },
     )
 }
@@ -171,14 +171,16 @@ fn any_op() -> impl Strategy<Value = Op> {
         Just(FdSpace::BestEffortThenGuaranteed),
     ];
     let pcmd = prop_oneof![3 => Just(Pcmd::Add), 1 => Just(Pcmd::Remove)];
-    let program =
-        (0..VSIS, space, pcmd, any::<u16>()).prop_map(|(fd_vsi, fd_space, pcmd, qindex)| Program {
+    let program = (0..VSIS, space, pcmd, any::<u16>(), any::<bool>()).prop_map(
+        |(fd_vsi, fd_space, pcmd, qindex, swap)| Program {
             fd_vsi,
             fd_space,
             pcmd,
             qindex,
+            swap,
             ..Program::default()
-        });
+        },
+    );
     prop_oneof![
         12 => (program, any_frame()).prop_map(|(program, frame)| Op::Program(program, frame)),
         1 => (0u16..9).prop_map(Op::Evict),

@@ -137,7 +137,6 @@ impl Device {
             Place::RxTail(queue) => self.path.set_rx_tail(queue, value),
             Place::Vector(vector, register) => {
                 self.vectors.write(vector, register, value);
-                self.path.wake_timer();
             }
             Place::Mailbox(owner, register) => self.write_mailbox(owner, register, value),
             Place::Ims(at) => self.vectors.write_ims(at, &value.to_le_bytes()),

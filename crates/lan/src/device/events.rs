@@ -1,16 +1,13 @@
 //! What the firmware has to see: a doorbell of the admin queue, a reset that was asked for, trouble.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::malicious::Malice;
-
-/// How many events wait for the firmware at most; more are lost, and counted.
-const MAX_EVENTS: usize = 4096;
+use crate::malicious::{Malice, Side};
 
 /// A reset that software asked for, or that came with the bus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ResetKind {
     /// Of the function.
     PFR,
@@ -53,6 +50,8 @@ pub enum Event {
     Malicious {
         /// Whose queue.
         vsi: u16,
+        /// Which kind of queue.
+        side: Side,
         /// Its number in the device.
         queue: u16,
         /// Why.
@@ -69,36 +68,90 @@ pub enum Event {
     },
 }
 
-/// Events in order, until the firmware takes them.
+/// What tells two events apart, so that one that is still to be taken isn't kept twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    AdminQueue,
+    Reset(ResetKind),
+    VsiReset(u16),
+    Malicious(Side, u16),
+    Mailbox(u16),
+    Link(u8, bool),
+}
+
+impl Event {
+    fn kind(&self) -> Kind {
+        match *self {
+            Self::AdminQueue => Kind::AdminQueue,
+            Self::Reset(kind) => Kind::Reset(kind),
+            Self::VsiReset(vsi) => Kind::VsiReset(vsi),
+            Self::Malicious { side, queue, .. } => Kind::Malicious(side, queue),
+            Self::Mailbox(vsi) => Kind::Mailbox(vsi),
+            Self::Link { port, up } => Kind::Link(port, up),
+        }
+    }
+}
+
+/// Events in order, until the firmware takes them. Each kind waits once, so a guest that causes many keeps
+/// nobody else's out, and there is an end to them.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
-    queue: Mutex<VecDeque<Event>>,
+    waiting: Mutex<Waiting>,
     arrived: Condvar,
 }
 
+#[derive(Debug, Default)]
+struct Waiting {
+    order: VecDeque<Event>,
+    kinds: HashSet<Kind>,
+}
+
 impl Events {
-    /// Adds an event, unless it is the same as the last one.
+    /// Adds an event, unless one of its kind waits.
     pub fn push(&self, event: Event) {
-        let mut queue = self.lock();
-        if queue.back() != Some(&event) && queue.len() < MAX_EVENTS {
-            queue.push_back(event);
+        let waiting = &mut *self.lock();
+        if waiting.kinds.insert(event.kind()) {
+            waiting.order.push_back(event);
             self.arrived.notify_all();
         }
     }
 
     /// All that wait.
     pub fn take(&self) -> Vec<Event> {
-        self.lock().drain(..).collect()
+        let waiting = &mut *self.lock();
+        waiting.kinds.clear();
+        waiting.order.drain(..).collect()
     }
 
     /// Waits for an event; whether there is one.
     pub fn wait(&self, timeout: Duration) -> bool {
-        let empty = |queue: &mut VecDeque<Event>| queue.is_empty();
+        let empty = |waiting: &mut Waiting| waiting.order.is_empty();
         let waited = self.arrived.wait_timeout_while(self.lock(), timeout, empty);
-        !waited.unwrap_or_else(PoisonError::into_inner).0.is_empty()
+        !waited.unwrap_or_else(PoisonError::into_inner).0.order.is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Event>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_waits_once_and_keeps_no_other_out() {
+        let events = Events::default();
+        for vsi in (0..768).cycle().take(100_000) {
+            events.push(Event::Mailbox(vsi));
+        }
+        events.push(Event::Reset(ResetKind::PFR));
+        events.push(Event::Reset(ResetKind::PFR));
+        let taken = events.take();
+        assert_eq!(taken.len(), 769);
+        assert_eq!(taken.last(), Some(&Event::Reset(ResetKind::PFR)));
+        assert!(events.take().is_empty() && !events.wait(Duration::ZERO));
+        events.push(Event::Mailbox(3));
+        assert_eq!(events.take(), [Event::Mailbox(3)]);
     }
 }

@@ -101,6 +101,8 @@ impl Nic {
         let id = vsi_id(vsi)?;
         let device = &self.device;
         device.path.stop_queues(Some(id));
+        let rx = device.path.look(|tables| tables.vsi(id).map(Vsi::rx_queues)).unwrap_or_default();
+        device.path.forget_rx_tails(rx);
         device.path.change(|tables| tables.free_vsi(id));
         device.mailboxes().set_pasid(vsi, None);
         device.path.change_flows(|flows| {
@@ -206,7 +208,7 @@ impl Nic {
             let group = group.ok_or(NicError::Value("there is no such group of packets"))?;
             let ptypes = siov_packet::ptype::of_group(group, level).collect();
             let vsis = (0..VSIS).filter_map(VsiId::new).collect();
-            Some(Profile { fields, ptypes, vsis, swap: false })
+            Some(Profile { fields, ptypes, vsis })
         };
         let set = self.device.path.change_flows(|flows| flows.set_profile(profile, new));
         if set { Ok(()) } else { Err(NicError::Value("a flow profile is 0 to 127")) }

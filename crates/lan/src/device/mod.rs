@@ -26,6 +26,7 @@ use crate::causes::{Outcome, Sink};
 use crate::datapath::{DataPath, Shape};
 use crate::interrupt::Cause;
 use crate::mailbox::{Mailboxes, Owner};
+use crate::malicious::Side;
 use crate::stats::PORTS;
 use crate::tables::Tables;
 use events::Events;
@@ -137,19 +138,23 @@ impl Nic {
         }
         let requester = Requester::new(bus, rid, config.atc);
         let tables = Tables::new(config.seed);
-        let flows = FlowTable::new(config.flows, config.seed);
+        let mut flows = FlowTable::new(config.flows, config.seed);
         let shape = Shape {
             tx: e810::TX_QUEUES as usize,
             rx: e810::RX_QUEUES as usize,
             workers: config.workers,
         };
+        // PFQF_FD_ENA is clear after power-on.
+        flows.set_enabled(false);
         let path = DataPath::new(&requester, tables, flows, clock.clone(), shape);
+        let waker = path.timer_waker();
+        let vectors = Vectors::new(Arc::clone(&requester), clock.clone(), config.ims, waker);
         let device = Device {
             map: Map::new(config.ims),
             ims: config.ims,
             regs: Mutex::new(RegFile::new(Arc::new(Layout::of(&bar0::BLOCK)))),
             path,
-            vectors: Vectors::new(Arc::clone(&requester), clock.clone(), config.ims),
+            vectors,
             mailboxes: Mutex::new(Mailboxes::new()),
             mailbox_way: requester.port(),
             requester,
@@ -286,8 +291,15 @@ impl Sink for Device {
         }
         for stopped in &outcome.stopped {
             malice::note(&mut self.regs(), stopped);
-            let (vsi, queue) = (stopped.vsi.number(), stopped.queue);
-            self.events.push(Event::Malicious { vsi, queue, malice: stopped.malice });
+            if stopped.side == Side::Rx {
+                self.rx_stopped(stopped.queue);
+            }
+            self.events.push(Event::Malicious {
+                vsi: stopped.vsi.number(),
+                side: stopped.side,
+                queue: stopped.queue,
+                malice: stopped.malice,
+            });
         }
         self.vectors.raise_other(MAL_DETECT);
         // A fault may have the unit send its own interrupt.

@@ -2,7 +2,7 @@
 
 use siov_spec::e810::bar0::{self, Reg};
 use siov_spec::e810::{
-    RX_CONTEXT_BYTES, RX_QUEUES, RxQueueContext, TX_CONTEXT_BYTES, TxQueueContext,
+    RX_CONTEXT_BYTES, RX_QUEUES, RxQueueContext, TX_CONTEXT_BYTES, TX_QUEUES, TxQueueContext,
 };
 use siov_switch::VsiId;
 
@@ -30,6 +30,13 @@ impl Device {
             (_, now) => now,
         };
         self.regs().set(Reg::QRX_CTRL, index, control.with_QENA_STAT(enabled).0.into());
+    }
+
+    /// A receive queue has stopped by itself: QRX_CTRL no longer says that it is enabled.
+    pub(super) fn rx_stopped(&self, queue: u16) {
+        let mut regs = self.regs();
+        let control = bar0::QRX_CTRL(regs.get(Reg::QRX_CTRL, queue.into()) as u32);
+        regs.set(Reg::QRX_CTRL, queue.into(), control.with_QENA_STAT(false).0.into());
     }
 
     /// QINT_TQCTL and QINT_RQCTL: a queue that is enabled raises its new cause from now on.
@@ -94,13 +101,21 @@ impl Nic {
         self.device.path.tx_disable(queue);
     }
 
-    /// Has a queue's tail be read from shared memory that software writes without our being told.
+    /// Has a queue's tail be read from shared memory that software writes without our being told; it stays so
+    /// when the queue is disabled and enabled.
     pub fn map_tail(&self, tx: bool, queue: u16, page: Option<Tail>) -> Result<(), NicError> {
+        let queues = if tx { TX_QUEUES } else { RX_QUEUES };
+        if u32::from(queue) >= queues {
+            return Err(NicError::Queue(queue.into()));
+        }
         let page = page.map(|Tail { region, offset }| DirectPage { region, offset });
         let path = &self.device.path;
-        let done =
-            if tx { path.set_direct_tx(queue, page) } else { path.set_direct_rx(queue, page) };
-        if done { Ok(()) } else { Err(NicError::Queue(queue.into())) }
+        if tx {
+            path.set_direct_tx(queue, page)
+        } else {
+            path.set_direct_rx(queue, page)
+        }
+        Ok(())
     }
 }
 

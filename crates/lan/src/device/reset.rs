@@ -2,13 +2,14 @@
 
 use siov_spec::Reset;
 use siov_spec::e810::bar0::{self, Reg};
-use siov_spec::e810::{PORTS, VSIS};
+use siov_spec::e810::{PORTS, RX_QUEUES, VSIS};
 use siov_switch::{ListId, MAX_LISTS, VsiId, VsiSet};
 
 use super::counters::{base_for, counted};
 use super::events::ResetKind;
 use super::{Device, Nic, NicError};
 use crate::interrupt::{Cause, Vector};
+use crate::vsi::Vsi;
 
 /// Statistics registers of each VSI, and of each port.
 const OF_VSI: [Reg; 11] = [
@@ -57,6 +58,7 @@ impl Nic {
     pub fn reset(&self, kind: ResetKind) {
         let device = &self.device;
         device.path.stop_queues(None);
+        device.path.forget_rx_tails(0..RX_QUEUES as u16);
         device.path.change(|tables| {
             for (id, _) in tables.switch.rules().map(|(id, rule)| (id, *rule)).collect::<Vec<_>>() {
                 // It was listed just now.
@@ -92,7 +94,10 @@ impl Nic {
     pub fn reset_vsi(&self, vsi: u16) -> Result<(), NicError> {
         let id = VsiId::new(vsi).ok_or(NicError::Vsi(vsi.into()))?;
         let device = &self.device;
-        let (tx, rx) = device.path.stop_queues(Some(id));
+        let (tx, _) = device.path.stop_queues(Some(id));
+        // Also the queues that had stopped before: none of the VSI's is enabled, and no tail outlives it.
+        let rx = device.path.look(|tables| tables.vsi(id).map(Vsi::rx_queues)).unwrap_or_default();
+        device.path.forget_rx_tails(rx.iter().copied());
         device.mailboxes().reset_vsi(vsi);
         let mut vectors = vec![device.cause_of(Reg::VPINT_MBX_CTL, vsi.into())];
         for queue in &tx {

@@ -13,6 +13,8 @@ pub(crate) struct Vectors {
     state: Mutex<State>,
     requester: Arc<Requester>,
     clock: Clock,
+    /// Called when a timer runs out earlier than all did before: whoever sleeps until then has to know.
+    nearer: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Debug)]
@@ -27,7 +29,12 @@ struct State {
 
 impl Vectors {
     /// The vectors of a device with so many slots of interrupt message storage.
-    pub fn new(requester: Arc<Requester>, clock: Clock, ims: u32) -> Self {
+    pub fn new(
+        requester: Arc<Requester>,
+        clock: Clock,
+        ims: u32,
+        nearer: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
         let state = State {
             interrupts: Interrupts::new(ims),
             messages: Messages::new(ims),
@@ -35,7 +42,7 @@ impl Vectors {
             other: Cause::default(),
             fired: Vec::new(),
         };
-        Self { state: Mutex::new(state), requester, clock }
+        Self { state: Mutex::new(state), requester, clock, nearer }
     }
 
     /// Events have happened; those whose cause is not enabled interrupt nobody.
@@ -167,14 +174,20 @@ impl Vectors {
     /// Does something at the present time, then sends the messages that come of it.
     fn change(&self, change: impl FnOnce(&mut State, Ns, &mut Vec<Message>)) {
         let mut messages = Vec::new();
-        {
+        let nearer = {
             let state = &mut *self.lock();
+            let before = state.interrupts.next_deadline();
             change(state, self.clock.now(), &mut messages);
             if state.interrupts.has_fired() {
                 state.interrupts.take_fired(&mut state.fired);
                 let fired = state.fired.drain(..);
                 messages.extend(fired.filter_map(|vector| state.messages.fire(vector)));
             }
+            let now = state.interrupts.next_deadline();
+            now.is_some_and(|now| before.is_none_or(|before| now < before))
+        };
+        if nearer {
+            (self.nearer)();
         }
         for message in messages {
             self.requester.message(message.address, message.data);

@@ -10,10 +10,10 @@ use siov_switch::Class;
 /// The form of a queue's write-backs (QRXFLXP_CNTXT.RXDID_IDX).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// RXDID 0 and 1, and what is not modelled.
+    /// RXDID 0 and 1.
     #[default]
     Legacy,
-    /// RXDID 2, and 16 to 21: hash in front, flow id behind.
+    /// RXDID 2 and all others: hash in front, flow id behind.
     FlexNic,
     /// RXDID 22 and 23: flow id in front, hash behind.
     FlexOvs,
@@ -23,17 +23,9 @@ impl Format {
     /// Of a profile's number.
     pub fn of(rxdid: u8) -> Self {
         match RXDID::from_raw(rxdid.into()) {
+            Some(RXDID::LEGACY_0 | RXDID::LEGACY_1) => Self::Legacy,
             Some(RXDID::COMMS_OVS_1 | RXDID::COMMS_OVS_2) => Self::FlexOvs,
-            Some(
-                RXDID::FLEX_NIC
-                | RXDID::COMMS_GENERIC
-                | RXDID::COMMS_AUX_VLAN
-                | RXDID::COMMS_AUX_IPV4
-                | RXDID::COMMS_AUX_IPV6
-                | RXDID::COMMS_AUX_IPV6_FLOW
-                | RXDID::COMMS_AUX_TCP,
-            ) => Self::FlexNic,
-            _ => Self::Legacy,
+            _ => Self::FlexNic,
         }
     }
 }
