@@ -1,0 +1,1 @@
+"""The adapter, judged by registers, memory, frames and interrupts alone."""
