@@ -302,7 +302,8 @@ impl Engine {
         gather(batch, queue, &packet, descriptors, &mut self.bench.frame)?;
         if let Some((program, _)) = packet.ask.program {
             let allowed = batch.tables.vsi(queue.vsi).is_some_and(|vsi| vsi.programs_flows);
-            if !allowed || !queue.programs {
+            let own = program.fd_vsi == queue.vsi.number();
+            if !allowed || !(own || queue.programs) {
                 return Err(Malice::ProgrammingOff);
             }
             self.programming = Some(Programming {

@@ -32,7 +32,7 @@ pub(crate) struct TxQueue {
     pub ring: Ring,
     /// Segmentation is allowed.
     pub tso: bool,
-    /// It is the function's own: a filter-program descriptor names any VSI, so no other queue may have one.
+    /// It is the function's own: its filter-program descriptors may name any VSI, those of others their own.
     pub programs: bool,
     /// It waits for its turn already.
     pub queued: bool,
