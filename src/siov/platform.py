@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from siov._core import Bus, Clock, Nic, Port, RegFile
 from siov.errors import ScenarioError
 from siov.host.core import DriverCore
 from siov.host.iommu.iommu import IntelIommu
@@ -15,11 +17,14 @@ from siov.host.pci import Firmware, HostWindow, PciSubsystem, pci_host_probe
 from siov.host.pci.probe import HostBridge
 from siov.host.pci.view import function_view
 from siov.host.physmem import PhysMem
+from siov.hw.e810.engine import Engine
 from siov.hw.memory import HostDram
 from siov.hw.pcie.function import Function
 from siov.hw.pcie.root_complex import ECAM_SIZE, RootComplex, Window, WindowKind
 from siov.hw.vtd import RemappingUnit
+from siov.nics import Nics, plug
 from siov.scenario import Scenario, load
+from siov.scenario_nic import NicSpec
 from siov.spaces import Space, add_space
 from siov.topology import build_topology
 from siov.vms import GuestVm, add_vm
@@ -122,7 +127,9 @@ def build(scenario: Scenario | None = None) -> Platform:
     if machine.mmio64:
         outbound.append(Window(MMIO64_BASE, machine.mmio64, MMIO64_BASE, WindowKind.MEM64))
     root_complex = RootComplex(memory, outbound, [Window(0, machine.memory, 0)])
-    functions = build_topology(root_complex, scenario)
+    clock = Clock()
+    nics = Nics(_engines(root_complex.core, clock), clock, plug(scenario, clock))
+    functions = build_topology(root_complex, scenario, nics)
     if scenario.iommu is not None:
         given = scenario.iommu
         unit = RemappingUnit.build(
@@ -141,3 +148,16 @@ def build(scenario: Scenario | None = None) -> Platform:
     pci.register()
     root_complex.on_vector = irqs.interrupt
     return Platform(scenario, memory, root_complex, functions, core, irqs, pci, trace=trace)
+
+
+def _engines(bus: Bus, clock: Clock) -> Callable[[NicSpec, RegFile, Port | None], Engine]:
+    """What makes the engine of a NIC on a bus."""
+
+    def make(spec: NicSpec, config: RegFile, port: Port | None) -> Engine:
+        flows = (spec.flows_guaranteed, spec.flows_best_effort)
+        atc = spec.atc if spec.atc == "off" else (spec.atc.sets, spec.atc.ways, "lru", 1, "pasid")
+        nic = Nic(config, bus, clock, ims=spec.ims, workers=spec.workers, atc=atc, flows=flows)
+        nic.attach_port(0, port)
+        return nic
+
+    return make

@@ -88,6 +88,7 @@ fn a_masked_vector_sets_its_pending_bit_and_sends_when_unmasked() {
     messages.write_bar3(9 * 16 + 12, &[1], &mut out);
     assert_eq!(messages.fire(Vector(9)), None);
     assert_eq!(bar3::<8>(&messages, PBA), (1u64 << 9).to_le_bytes());
+    assert_eq!(bar3::<4>(&messages, 9 * 16 + 12), [1, 0, 0, 0], "only a slot shows it there");
     messages.write_bar3(9 * 16 + 12, &[0, 0, 0, 0], &mut out);
     assert_eq!(out, [message(9)]);
     assert_eq!(bar3::<8>(&messages, PBA), [0; 8]);

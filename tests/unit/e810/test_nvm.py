@@ -15,7 +15,7 @@ from siov.spec.e810.aq_device import (
     ResourceAccess,
     ResourceId,
 )
-from siov.spec.e810.package import HeaderField, PacketGroup, SectionType
+from siov.spec.e810.package import RSS_GROUPS, HeaderField, PacketGroup, SectionType
 
 from .client import Client, add_vsi
 from .test_general import capabilities, release, request
@@ -206,7 +206,7 @@ def test_the_package_outlives_the_functions_reset_but_not_the_cores(client: Clie
 
 def test_hash_fields_of_a_vsi_are_set_under_the_change_lock(client: Client):
     vsi = add_vsi(client)
-    sets = [0] * 11
+    sets = [0] * RSS_GROUPS
     sets[PacketGroup.IPV4_OTHER] = FIELDS
     data = (
         vsi.to_bytes(2, "little") + bytes([2, 0]) + bytes(4) + b"".join(s.to_bytes(8, "little") for s in sets)
@@ -222,8 +222,8 @@ def test_hash_fields_of_a_vsi_are_set_under_the_change_lock(client: Client):
     "data",
     [
         profile(128, 0, FIELDS),
-        profile(0, 11, FIELDS),
-        profile(0, 0, 1 << 28),
+        profile(0, RSS_GROUPS, FIELDS),
+        profile(0, 0, 1 << len(HeaderField)),
         profile(0, 0, 1)[:-1],
     ],
 )

@@ -1,0 +1,49 @@
+"""Wireshark's own reader as an oracle: tshark of the guest rig, or of the system."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from siov.guests.image import default_path
+from siov.guests.initramfs import loader_argv
+
+PROGRAM = "usr/bin/tshark"
+
+
+def command() -> list[str] | None:
+    """What starts tshark; None where there is none."""
+    root = default_path() / "root"
+    if (root / PROGRAM).exists():
+        return loader_argv(root, PROGRAM)
+    found = shutil.which("tshark")
+    return [found] if found else None
+
+
+needed = pytest.mark.skipif(command() is None, reason="there is no tshark: 'make vm' fetches one")
+
+
+def run(*arguments: str) -> str:
+    """What tshark prints; it must end well and find no file damaged."""
+    start = command()
+    assert start is not None
+    done = subprocess.run([*start, *arguments], capture_output=True, text=True, check=True, timeout=120)
+    assert "damaged" not in done.stderr
+    assert "cut short" not in done.stderr
+    return done.stdout
+
+
+def fields(path: Path, *names: str) -> list[list[str]]:
+    """The fields of each frame of a capture, as text."""
+    asked = [part for name in names for part in ("-e", name)]
+    rows = run("-n", "-r", str(path), "-T", "fields", "-E", "separator=|", *asked)
+    return [line.split("|") for line in rows.splitlines()]
+
+
+def complaints(path: Path) -> list[str]:
+    """The frames that tshark calls malformed, or whose checksums it finds wrong."""
+    checks = ("ip", "tcp", "udp", "sctp")
+    options = [part for name in checks for part in ("-o", f"{name}.check_checksum:TRUE")]
+    bad = "_ws.malformed || " + " || ".join(f"{name}.checksum.status == 0" for name in checks)
+    return run("-n", "-r", str(path), *options, "-Y", bad).splitlines()
