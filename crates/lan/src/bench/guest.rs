@@ -82,7 +82,8 @@ impl Guest {
         let pasid = props::PASID_ID(0).with_VALID(true).with_PASID(u32::from(vsi));
         put(props::PASID_ID::AT, &pasid.0.to_le_bytes());
         nic.set_vsi(vsi, &properties)?;
-        let key = RuleKey { tx: true, lookup: 1, mac: Some(mac(self.number)), ..RuleKey::default() };
+        let key =
+            RuleKey { tx: true, lookup: 1, mac: Some(mac(self.number)), ..RuleKey::default() };
         nic.add_rule(&key, Forward::Vsi(vsi), false, true)?;
         nic.set_rss_key(vsi, &[0x6D; KEY_LEN])?;
         nic.set_rss_lut(vsi, &[0; 64])?;
@@ -249,7 +250,9 @@ impl Driver {
             for index in 0..entries {
                 let stamp = bytes.iter_mut().skip(STAMP as usize);
                 stamp.zip((index as u32).to_le_bytes()).for_each(|(to, from)| *to = from);
-                from.region().write(BUFFERS + index * BUFFER, &bytes).map_err(|_| Failed::Memory)?;
+                from.region()
+                    .write(BUFFERS + index * BUFFER, &bytes)
+                    .map_err(|_| Failed::Memory)?;
                 to.region()
                     .store_u64(RX_RING + index * 32, to.buffer(index))
                     .map_err(|_| Failed::Memory)?;

@@ -149,8 +149,7 @@ pub fn threaded(load: &Load, frames: u64) -> Result<Rates, Failed> {
     bench.machine.nic.start().map_err(|_| Failed::Thread)?;
     let worker: Vec<u32> = threads().into_iter().filter(|one| !others.contains(one)).collect();
     bench.warm_up(|_| {})?;
-    let (began, spent, interrupts) =
-        (Instant::now(), run_time(&worker), bench.driver.interrupts());
+    let (began, spent, interrupts) = (Instant::now(), run_time(&worker), bench.driver.interrupts());
     let received = bench.drive(|_| {}, |_, received| received >= frames, true)?;
     let (took, spent) = (began.elapsed(), run_time(&worker).saturating_sub(spent));
     let interrupts = bench.driver.interrupts() - interrupts;
