@@ -81,7 +81,7 @@ impl Guest {
         put(props::Q_MAPPING::AT + 2, &1u16.to_le_bytes());
         let pasid = props::PASID_ID(0).with_VALID(true).with_PASID(u32::from(vsi));
         put(props::PASID_ID::AT, &pasid.0.to_le_bytes());
-        nic.set_vsi(vsi, &properties)?;
+        nic.set_vsi(vsi, siov_spec::e810::VsiType::VMDQ2 as u8, &properties)?;
         let key =
             RuleKey { tx: true, lookup: 1, mac: Some(mac(self.number)), ..RuleKey::default() };
         nic.add_rule(&key, Forward::Vsi(vsi), false, true)?;
