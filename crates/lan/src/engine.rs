@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::PoisonError;
 
 use siov_bus::DmaPort;
-use siov_spec::e810::{FltrWbQw1, PCMD, RxFlexQw0};
-use siov_switch::{CompReport, Pcmd, Program, VsiId};
+use siov_switch::VsiId;
 
 use crate::causes::{Outcome, Stopped};
 use crate::malicious::{Malice, Side};
 use crate::ports::WayOut;
+use crate::program::Programming;
 use crate::receive::{Batch, Frame, Receive};
 use crate::shared::{Handed, Parcel, Shared};
 use crate::stats::PORTS;
@@ -24,20 +24,6 @@ const TURN: usize = 32;
 const FETCH: usize = 32;
 /// Frames that a batch takes from each port.
 const ARRIVALS: usize = 64;
-/// The profile of a receive descriptor that reports a filter's programming.
-const FDIR_RXDID: u8 = 0x40;
-
-/// A filter to be programmed, and its queue to go on after that.
-#[derive(Debug)]
-struct Programming {
-    program: Program,
-    packet: Vec<u8>,
-    queue: u16,
-    /// Descriptors of the queue that are done with it, and whether to report the last.
-    count: usize,
-    report: bool,
-}
-
 /// What a worker owns.
 pub(crate) struct Engine {
     worker: usize,
@@ -51,7 +37,8 @@ pub(crate) struct Engine {
     pub forward: Forward,
     bench: Workbench,
     handed: Vec<Handed>,
-    programming: Option<Programming>,
+    /// The filter that this batch ended with.
+    pub programming: Option<Programming>,
 }
 
 impl Engine {
@@ -115,29 +102,39 @@ impl Engine {
         self.ring(shared, outcome);
         shared.take_handed(self.worker, ARRIVALS, &mut self.handed);
         let ports = shared.ports.all();
-        {
-            let tables = shared.tables.read().unwrap_or_else(PoisonError::into_inner);
-            let flows = shared.flows.read().unwrap_or_else(PoisonError::into_inner);
-            let Some(stats) = shared.stats(self.worker) else { return };
-            let port = self.port.clone();
-            let mut batch = Batch {
-                shared,
-                worker: self.worker,
-                stats,
-                tables: &tables,
-                flows: &flows,
-                dma: port.begin(),
-                outcome,
-            };
-            self.take_handed(&mut batch);
-            self.take_arrivals(&mut batch, &ports);
+        self.batch(shared, outcome, |engine, batch| {
+            engine.take_handed(batch);
+            engine.take_arrivals(batch, &ports);
             let mut way = WayOut::new(&ports);
-            self.send(&mut batch, &mut way);
-        }
+            engine.send(batch, &mut way);
+        });
         self.program(shared, outcome);
         self.evict(shared);
         self.forward.receive.finish(outcome);
         outcome.more |= !self.ready.is_empty() || shared.has_handed(self.worker);
+    }
+
+    /// Does something with the tables held still and a batch of DMA open.
+    pub(crate) fn batch(
+        &mut self,
+        shared: &Shared,
+        outcome: &mut Outcome,
+        work: impl FnOnce(&mut Self, &mut Batch<'_, '_>),
+    ) {
+        let tables = shared.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let flows = shared.flows.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(stats) = shared.stats(self.worker) else { return };
+        let port = self.port.clone();
+        let mut batch = Batch {
+            shared,
+            worker: self.worker,
+            stats,
+            tables: &tables,
+            flows: &flows,
+            dma: port.begin(),
+            outcome,
+        };
+        work(self, &mut batch);
     }
 
     /// Takes the doorbells that rang.
@@ -323,76 +320,10 @@ impl Engine {
         }
         Ok(Some(packet))
     }
-
-    /// Programs a filter, with no lock of a batch held, and tells how that went.
-    fn program(&mut self, shared: &Shared, outcome: &mut Outcome) {
-        let Some(job) = self.programming.take() else { return };
-        let parsed = siov_packet::parse(&job.packet);
-        let result = {
-            let mut flows = shared.flows.write().unwrap_or_else(PoisonError::into_inner);
-            flows.program(&job.program, &job.packet, &parsed)
-        };
-        let tables = shared.tables.read().unwrap_or_else(PoisonError::into_inner);
-        let flows = shared.flows.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(stats) = shared.stats(self.worker) else { return };
-        let port = self.port.clone();
-        let mut batch = Batch {
-            shared,
-            worker: self.worker,
-            stats,
-            tables: &tables,
-            flows: &flows,
-            dma: port.begin(),
-            outcome,
-        };
-        let Some(queue) = self.tx.get_mut(usize::from(job.queue) / self.workers) else { return };
-        let Some(queue) = queue.as_deref_mut() else { return };
-        let mut written = Ok(());
-        if job.report {
-            written = queue.report(&mut batch.dma, job.count - 1);
-            batch.outcome.cause(queue.cause);
-        }
-        queue.ring.advance(job.count as u32);
-        if let Err(error) = written {
-            stop(queue, Malice::Memory(error), batch.outcome);
-        }
-        let report = match job.program.comp_report {
-            CompReport::None => false,
-            CompReport::OnFail => result.is_err(),
-            CompReport::Always => true,
-        };
-        let relative = if job.program.comp_q { job.program.qindex } else { 0 };
-        let receiver = tables.vsi(queue.vsi).and_then(|vsi| vsi.queues.queue(relative));
-        if let Some(receiver) = receiver.filter(|_| report) {
-            let done = match job.program.pcmd {
-                Pcmd::Add => PCMD::ADD,
-                Pcmd::Remove => PCMD::REMOVE,
-            };
-            let word = FltrWbQw1::default().with_DD(true).with_PROG_ID(done as u8);
-            let word = match result {
-                Ok(addr) => word.with_FLT_ADDR(addr.0),
-                Err(error) => word.with_FAIL(true).with_FAIL_PROF(error.is_profile()),
-            };
-            let head = RxFlexQw0::default().with_RXDID(FDIR_RXDID);
-            let of = queue.vsi;
-            self.forward.receive.tell(&mut batch, receiver, of, [head.0, word.0, 0, 0]);
-        }
-    }
-
-    /// Removes filters whose connections have ended.
-    fn evict(&mut self, shared: &Shared) {
-        let evicted = &mut self.forward.receive.evicted;
-        if evicted.is_empty() {
-            return;
-        }
-        let mut flows = shared.flows.write().unwrap_or_else(PoisonError::into_inner);
-        for (addr, stamp) in evicted.drain(..) {
-            flows.evict(addr, stamp);
-        }
-    }
 }
 
-fn stop(queue: &mut TxQueue, malice: Malice, outcome: &mut Outcome) {
+/// A queue has broken a rule.
+pub(crate) fn stop(queue: &mut TxQueue, malice: Malice, outcome: &mut Outcome) {
     queue.stopped = Some(malice);
     outcome.stopped.push(Stopped { side: Side::Tx, queue: queue.number, vsi: queue.vsi, malice });
 }

@@ -14,6 +14,7 @@ pub mod interrupt;
 pub mod mailbox;
 mod malicious;
 mod ports;
+mod program;
 mod receive;
 mod ring;
 mod rx;
