@@ -67,6 +67,25 @@ def test_work_that_waited_at_a_reset_is_never_done(nic, wire, machine, reset):
     assert wire.take() == []
 
 
+@pytest.mark.parametrize("rounds", [0, 1, 2])
+@pytest.mark.parametrize("workers", [2, 3])
+def test_work_that_is_half_done_at_a_reset_stays_so(wire, reset, workers, rounds):
+    """Frames wait between workers when the reset comes."""
+    nic = E810Driver(Machine(port=wire.near, workers=workers))
+    vsis = [nic.vsi(n) for n in range(1, 6)]
+    for n, vsi in enumerate(vsis):
+        to = vsis[(n + 1) % 5].mac
+        for k in range(40):
+            vsi.tx[0].data(plain(to, vsi.mac, fill=k))
+        vsi.tx[0].doorbell()
+    for _ in range(rounds):
+        nic.machine.nic.pump()
+    reset(nic)
+    before = whole(nic)
+    nic.machine.pump()
+    assert whole(nic) == before
+
+
 def test_no_dma_lands_after_a_reset_is_reported_done_while_threads_work(wire):
     nic = E810Driver(Machine(port=wire.near, workers=2))
     one, two, three = nic.vsi(1), nic.vsi(2), nic.vsi(3)
