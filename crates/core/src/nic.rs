@@ -320,6 +320,7 @@ impl PyNic {
             row.set_item("rx_bytes", counters.rx.bytes)?;
             row.set_item("rx_no_desc", counters.rx_no_desc)?;
             row.set_item("rx_errors", counters.rx_errors)?;
+            row.set_item("rx_filtered", counters.rx_filtered)?;
             row.set_item("tx_frames", counters.tx.frames())?;
             row.set_item("tx_bytes", counters.tx.bytes)?;
             row.set_item("tx_errors", counters.tx_errors)?;

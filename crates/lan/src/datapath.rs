@@ -128,9 +128,7 @@ impl DataPath {
     /// Disables a transmit queue; whether it was enabled.
     pub fn tx_disable(&self, queue: u16) -> bool {
         let Some(engine) = self.engine(queue) else { return false };
-        let mut engine = engine.control();
-        engine.set_direct(queue, false);
-        engine.place(queue).is_some_and(|place| place.take().is_some())
+        engine.control().remove(queue)
     }
 
     /// Where hardware is in a transmit queue; `None` when it is disabled.
@@ -152,6 +150,7 @@ impl DataPath {
     pub fn rx_disable(&self, queue: u16) -> bool {
         let Some(engine) = self.engine(queue) else { return false };
         let mut engine = engine.control();
+        self.shared.drop_handed(usize::from(queue) % self.engines.len(), |of| of == queue);
         engine.forward.receive.place(queue).is_some_and(|place| place.take().is_some())
     }
 
@@ -210,7 +209,9 @@ impl DataPath {
             tx.extend(engine.take_queues(concerned));
             let queues = engine.forward.receive.take_queues(concerned);
             let number = |index: usize| (index * self.engines.len() + worker) as u16;
-            rx.extend(queues.into_iter().map(number));
+            let stopped: Vec<u16> = queues.into_iter().map(number).collect();
+            self.shared.drop_handed(worker, |of| stopped.contains(&of));
+            rx.extend(stopped);
         }
         (tx, rx)
     }

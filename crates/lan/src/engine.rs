@@ -16,12 +16,12 @@ use crate::stats::PORTS;
 use crate::transmit::{Forward, Workbench, gather, send};
 use crate::tx::{MAX_DESCRIPTORS, Packet, TxQueue};
 
-/// Packets that a batch sends at most.
+/// Frames, copies of frames included, after which a batch takes no further packet.
 const BUDGET: usize = 64;
-/// Packets that one queue sends before the next has its turn.
+/// The same for one queue, before the next has its turn.
 const TURN: usize = 32;
 /// Descriptors that are fetched at once.
-const FETCH: usize = 64;
+const FETCH: usize = 32;
 /// Frames that a batch takes from each port.
 const ARRIVALS: usize = 64;
 /// The profile of a receive descriptor that reports a filter's programming.
@@ -76,6 +76,13 @@ impl Engine {
         self.tx.get_mut(usize::from(queue) / self.workers)
     }
 
+    /// Takes a transmit queue out; whether there was one.
+    pub fn remove(&mut self, queue: u16) -> bool {
+        self.set_direct(queue, false);
+        self.ready.retain(|other| *other != queue);
+        self.place(queue).is_some_and(|place| place.take().is_some())
+    }
+
     /// A transmit queue of this worker, if it is enabled.
     pub fn queue(&mut self, queue: u16) -> Option<&mut TxQueue> {
         self.place(queue)?.as_deref_mut()
@@ -86,6 +93,7 @@ impl Engine {
         let of = |place: &mut Option<Box<TxQueue>>| place.take_if(|queue| concerned(queue.vsi));
         let taken: Vec<u16> = self.tx.iter_mut().filter_map(of).map(|queue| queue.number).collect();
         self.direct.retain(|queue| !taken.contains(queue));
+        self.ready.retain(|queue| !taken.contains(queue));
         taken
     }
 
@@ -160,7 +168,8 @@ impl Engine {
             let parsed = siov_packet::parse(&handed.bytes);
             let Handed { queue, vsi, choice, class, loopback, .. } = &handed;
             let (class, loopback) = (*class, *loopback);
-            let frame = Frame { bytes: &handed.bytes, parsed: &parsed, class, loopback };
+            let checks = siov_packet::verify(&handed.bytes, &parsed);
+            let frame = Frame { bytes: &handed.bytes, parsed: &parsed, checks, class, loopback };
             batch.outcome.busy = true;
             self.forward.receive.fill(batch, *queue, *vsi, choice, frame);
         }
@@ -211,7 +220,7 @@ impl Engine {
         }
     }
 
-    /// Sends at most `turn` packets of a queue; gives how many.
+    /// Sends packets of a queue until about `turn` frames have come of them; gives how many did.
     fn serve(
         &mut self,
         batch: &mut Batch<'_, '_>,
@@ -219,8 +228,24 @@ impl Engine {
         queue: &mut TxQueue,
         turn: usize,
     ) -> Result<usize, Malice> {
-        let mut done = 0;
         let mut reported = false;
+        let result = self.serve_until(batch, way, queue, turn, &mut reported);
+        // Whatever ended it: what was reported before is worth an interrupt.
+        if reported {
+            batch.outcome.cause(queue.cause);
+        }
+        result
+    }
+
+    fn serve_until(
+        &mut self,
+        batch: &mut Batch<'_, '_>,
+        way: &mut WayOut<'_>,
+        queue: &mut TxQueue,
+        turn: usize,
+        reported: &mut bool,
+    ) -> Result<usize, Malice> {
+        let mut done = 0;
         let mut window = FETCH;
         let mut result = Ok(());
         'fetch: while done < turn && queue.ring.pending() > 0 && self.programming.is_none() {
@@ -234,10 +259,10 @@ impl Engine {
                     Ok(None) => break,
                     Ok(Some(packet)) => {
                         at += packet.count;
-                        done += 1;
+                        done += self.forward.take_work().max(1);
                         if packet.ask.report && self.programming.is_none() {
                             queue.report(&mut batch.dma, packet.count - 1)?;
-                            reported = true;
+                            *reported = true;
                         }
                         if self.programming.is_none() {
                             queue.ring.advance(packet.count as u32);
@@ -262,9 +287,6 @@ impl Engine {
                 window = MAX_DESCRIPTORS;
             }
         }
-        if reported {
-            batch.outcome.cause(queue.cause);
-        }
         result.map(|()| done)
     }
 
@@ -279,7 +301,9 @@ impl Engine {
         let Some(packet) = Packet::next(descriptors)? else { return Ok(None) };
         gather(batch, queue, &packet, descriptors, &mut self.bench.frame)?;
         if let Some((program, _)) = packet.ask.program {
-            if !batch.tables.vsi(queue.vsi).is_some_and(|vsi| vsi.programs_flows) {
+            let allowed = batch.tables.vsi(queue.vsi).is_some_and(|vsi| vsi.programs_flows);
+            let own = program.fd_vsi == queue.vsi.number();
+            if !allowed || !(own || queue.programs) {
                 return Err(Malice::ProgrammingOff);
             }
             self.programming = Some(Programming {
@@ -335,6 +359,7 @@ impl Engine {
         };
         let relative = if job.program.comp_q { job.program.qindex } else { 0 };
         let receiver = tables.vsi(queue.vsi).and_then(|vsi| vsi.queues.queue(relative));
+        let receiver = receiver.filter(|number| usize::from(*number) % self.workers == self.worker);
         if let Some(receiver) = receiver.filter(|_| report) {
             let done = match job.program.pcmd {
                 Pcmd::Add => PCMD::ADD,
@@ -346,7 +371,8 @@ impl Engine {
                 Err(error) => word.with_FAIL(true).with_FAIL_PROF(error.is_profile()),
             };
             let head = RxFlexQw0::default().with_RXDID(FDIR_RXDID);
-            self.forward.receive.report(&mut batch, receiver, [head.0, word.0, 0, 0]);
+            let of = queue.vsi;
+            self.forward.receive.report(&mut batch, receiver, of, [head.0, word.0, 0, 0]);
         }
     }
 

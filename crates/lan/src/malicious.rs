@@ -37,7 +37,7 @@ pub enum Malice {
     SegmentationOff,
     /// Offloads that contradict each other or the packet.
     Offload(Violation),
-    /// A filter-program descriptor on a VSI that may not program filters.
+    /// A filter-program descriptor on a queue or VSI that may not program filters.
     ProgrammingOff,
     /// Memory could not be reached; the remapping unit has the fault, if it was one of translation.
     Memory(DmaError),

@@ -44,33 +44,38 @@ impl Drop for Ports {
     }
 }
 
-/// The way out for one batch: a port is locked when its first frame comes, and let go at the end.
+/// The way out for one batch. One port is locked at a time: two workers that held one each and wanted the
+/// other's would wait for ever.
 pub(crate) struct WayOut<'a> {
     ports: &'a [Option<Arc<Port>>; PORTS],
-    open: [Option<MutexGuard<'a, Box<dyn Backend>>>; PORTS],
+    open: Option<(u8, MutexGuard<'a, Box<dyn Backend>>)>,
 }
 
 impl<'a> WayOut<'a> {
     /// Nothing locked yet.
     pub fn new(ports: &'a [Option<Arc<Port>>; PORTS]) -> Self {
-        Self { ports, open: Default::default() }
+        Self { ports, open: None }
     }
 
     /// Sends a frame; false when the port took it not.
     pub fn send(&mut self, port: u8, frame: &[u8]) -> bool {
-        let (Some(Some(plug)), Some(open)) =
-            (self.ports.get(usize::from(port)), self.open.get_mut(usize::from(port)))
-        else {
-            return false;
-        };
-        open.get_or_insert_with(|| plug.lock()).send(frame)
+        if self.open.as_ref().is_none_or(|(open, _)| *open != port) {
+            self.close();
+            let Some(Some(plug)) = self.ports.get(usize::from(port)) else { return false };
+            self.open = Some((port, plug.lock()));
+        }
+        self.open.as_mut().is_some_and(|(_, backend)| backend.send(frame))
+    }
+
+    fn close(&mut self) {
+        if let Some((_, mut backend)) = self.open.take() {
+            backend.flush();
+        }
     }
 }
 
 impl Drop for WayOut<'_> {
     fn drop(&mut self) {
-        for backend in self.open.iter_mut().flatten() {
-            backend.flush();
-        }
+        self.close();
     }
 }

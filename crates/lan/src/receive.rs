@@ -1,7 +1,7 @@
 //! From the switch into a receive queue.
 
 use siov_bus::Dma;
-use siov_packet::{Parsed, is_tpid, verify};
+use siov_packet::{Checks, Parsed, is_tpid};
 use siov_switch::{Class, FlowCounters, FlowTable, Program, QueueTarget, VsiId};
 
 use crate::causes::{Outcome, Stopped};
@@ -28,6 +28,7 @@ pub(crate) struct Batch<'a, 'd> {
 pub(crate) struct Frame<'a> {
     pub bytes: &'a [u8],
     pub parsed: &'a Parsed,
+    pub checks: Checks,
     pub class: Class,
     /// It came from a VSI of this device.
     pub loopback: bool,
@@ -86,7 +87,9 @@ impl Receive {
         target: Option<QueueTarget>,
         frame: Frame<'_>,
     ) {
-        let Some(known) = batch.tables.vsi(vsi) else { return };
+        let Some(known) = batch.tables.vsi(vsi) else {
+            return batch.stats.no_descriptor(vsi.index());
+        };
         let mut choice = match target.filter(|target| target.vsi == vsi) {
             Some(target) => by_rule(known, target, frame),
             None => select(known, batch.flows, frame.bytes, frame.parsed),
@@ -96,7 +99,7 @@ impl Receive {
         }
         self.evicted.extend(choice.evict.take());
         if choice.dropped {
-            return;
+            return batch.stats.filtered(vsi.index());
         }
         let stats = batch.stats;
         let Some(queue) = choice.queue else { return stats.no_descriptor(vsi.index()) };
@@ -126,8 +129,7 @@ impl Receive {
         if queue.vsi != vsi {
             return stats.no_descriptor(vsi.index());
         }
-        let checks = verify(frame.bytes, frame.parsed);
-        let mut meta = Meta::of(frame.parsed, checks, frame.class, frame.loopback);
+        let mut meta = Meta::of(frame.parsed, frame.checks, frame.class, frame.loopback);
         (meta.hash, meta.mark) = (choice.hash, choice.mark);
         let double = batch.tables.double_vlan;
         let bytes = arrange(&mut self.changed, queue, known, double, frame, &mut meta);
@@ -146,18 +148,24 @@ impl Receive {
                 stats.no_descriptor(vsi.index());
                 let malice = Malice::Memory(error);
                 batch.outcome.stopped.push(Stopped { side: Side::Rx, queue: number, vsi, malice });
-                if let Some(place) = self.place(number) {
-                    *place = None;
-                }
+                self.stop(batch, number);
             }
         }
     }
 
+    /// A queue of this worker is no more; what it got before is worth an interrupt.
+    fn stop(&mut self, batch: &mut Batch<'_, '_>, number: u16) {
+        if let Some(queue) = self.place(number).and_then(Option::take)
+            && queue.raised
+        {
+            batch.outcome.cause(queue.cause);
+        }
+    }
+
     /// The result of a filter-program descriptor, into a queue of this worker.
-    pub fn report(&mut self, batch: &mut Batch<'_, '_>, number: u16, qwords: [u64; 4]) {
-        let Some(queue) = self.queue(number) else { return };
+    pub fn report(&mut self, batch: &mut Batch<'_, '_>, number: u16, vsi: VsiId, qwords: [u64; 4]) {
+        let Some(queue) = self.queue(number).filter(|queue| queue.vsi == vsi) else { return };
         let tail = queue.tail(&batch.shared.doorbells, number);
-        let vsi = queue.vsi;
         match queue.report(&mut batch.dma, tail, qwords) {
             Ok(false) => {}
             Ok(true) if queue.raised => {}
@@ -168,21 +176,21 @@ impl Receive {
             Err(error) => {
                 let malice = Malice::Memory(error);
                 batch.outcome.stopped.push(Stopped { side: Side::Rx, queue: number, vsi, malice });
-                if let Some(place) = self.place(number) {
-                    *place = None;
-                }
+                self.stop(batch, number);
             }
         }
     }
 
     /// Ends a batch: the causes of the queues that got frames are handed over.
     pub fn finish(&mut self, outcome: &mut Outcome) {
-        for number in std::mem::take(&mut self.raised) {
+        let mut raised = std::mem::take(&mut self.raised);
+        for number in raised.drain(..) {
             if let Some(queue) = self.queue(number) {
                 queue.raised = false;
                 outcome.cause(queue.cause);
             }
         }
+        self.raised = raised;
     }
 
     fn count(&mut self, program: &Program, bytes: usize) {

@@ -118,6 +118,14 @@ impl Shared {
         true
     }
 
+    /// Forgets the frames that wait for queues of a worker which are no more: a later owner must not get them.
+    pub fn drop_handed(&self, worker: usize, gone: impl Fn(u16) -> bool) {
+        if let Some(peer) = self.peers.get(worker) {
+            let mut inbox = peer.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+            inbox.retain(|handed| !gone(handed.queue));
+        }
+    }
+
     /// Whether frames wait for a worker.
     pub fn has_handed(&self, worker: usize) -> bool {
         self.peers.get(worker).is_some_and(|peer| peer.waiting.load(Ordering::Acquire))

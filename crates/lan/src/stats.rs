@@ -45,7 +45,7 @@ impl Flow {
 /// Sums of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowCounters {
-    /// Bytes of the frames: a VSI's without CRC, a port's with it.
+    /// Bytes of the frames with their CRC; what a VSI sent, without it.
     pub bytes: u64,
     /// Frames to one station.
     pub unicast: u64,
@@ -67,6 +67,7 @@ struct VsiRow {
     rx: Flow,
     rx_no_desc: Counter,
     rx_errors: Counter,
+    rx_filtered: Counter,
     tx: Flow,
     tx_errors: Counter,
 }
@@ -80,6 +81,8 @@ pub struct VsiCounters {
     pub rx_no_desc: u64,
     /// Frames dropped for their length (GLV_REPC.ERROR_CNT).
     pub rx_errors: u64,
+    /// Frames that a flow director filter dropped; no register has them.
+    pub rx_filtered: u64,
     /// What it sent (GLV_GOTC, GLV_UPTC, GLV_MPTC, GLV_BPTC).
     pub tx: FlowCounters,
     /// Packets that it was not allowed to send (GLV_TEPC).
@@ -95,6 +98,7 @@ struct PortRow {
     rx_sizes: [Counter; 7],
     rx_short: Counter,
     rx_long: Counter,
+    rx_down: Counter,
     tx: Flow,
     tx_sizes: [Counter; 7],
     tx_down: Counter,
@@ -111,6 +115,8 @@ pub struct PortCounters {
     pub rx_short: u64,
     /// Frames longer than the port takes (GLPRT_ROC).
     pub rx_long: u64,
+    /// Frames that came while the link was down; no register has them.
+    pub rx_down: u64,
     /// What went out (GLPRT_GOTC …).
     pub tx: FlowCounters,
     /// By length with CRC (GLPRT_PTC64 …).
@@ -141,7 +147,7 @@ impl Stats {
     /// A frame reached a VSI's queue.
     pub fn received(&self, vsi: usize, class: Class, bytes: usize) {
         if let Some(row) = self.vsis.get(vsi) {
-            row.rx.count(class, bytes);
+            row.rx.count(class, bytes + CRC);
         }
     }
 
@@ -156,6 +162,13 @@ impl Stats {
     pub fn receive_error(&self, vsi: usize) {
         if let Some(row) = self.vsis.get(vsi) {
             row.rx_errors.add(1);
+        }
+    }
+
+    /// A flow director filter dropped a frame.
+    pub fn filtered(&self, vsi: usize) {
+        if let Some(row) = self.vsis.get(vsi) {
+            row.rx_filtered.add(1);
         }
     }
 
@@ -199,6 +212,13 @@ impl Stats {
         }
     }
 
+    /// A frame came in at a port whose link is down.
+    pub fn port_deaf(&self, port: u8) {
+        if let Some(row) = self.ports.get(usize::from(port)) {
+            row.rx_down.add(1);
+        }
+    }
+
     /// A frame went out at a port.
     pub fn port_sent(&self, port: u8, class: Class, bytes: usize) {
         if let Some(row) = self.ports.get(usize::from(port)) {
@@ -221,6 +241,7 @@ impl Stats {
         row.tx.add_to(&mut sum.tx);
         add(&mut sum.rx_no_desc, &row.rx_no_desc);
         add(&mut sum.rx_errors, &row.rx_errors);
+        add(&mut sum.rx_filtered, &row.rx_filtered);
         add(&mut sum.tx_errors, &row.tx_errors);
     }
 
@@ -231,6 +252,7 @@ impl Stats {
         row.tx.add_to(&mut sum.tx);
         add(&mut sum.rx_short, &row.rx_short);
         add(&mut sum.rx_long, &row.rx_long);
+        add(&mut sum.rx_down, &row.rx_down);
         add(&mut sum.tx_down, &row.tx_down);
         sum.rx_sizes.iter_mut().zip(&row.rx_sizes).for_each(|(sum, n)| add(sum, n));
         sum.tx_sizes.iter_mut().zip(&row.tx_sizes).for_each(|(sum, n)| add(sum, n));

@@ -1,7 +1,7 @@
 //! From a transmit queue's descriptors to the switch.
 
-use siov_packet::{Offload, Scratch, Tag, offload, parse, segment};
-use siov_switch::{Class, Header, Override, Targets, VsiId};
+use siov_packet::{Offload, Parsed, Scratch, Tag, offload, parse, segment, verify};
+use siov_switch::{Class, DropReason, Header, Override, Targets, VsiId};
 
 use crate::malicious::Malice;
 use crate::ports::WayOut;
@@ -16,6 +16,7 @@ pub(crate) struct Workbench {
     pub descriptors: Vec<[u64; 2]>,
     pub frame: Vec<u8>,
     scratch: Scratch,
+    padded: Vec<u8>,
 }
 
 /// Frames through the switch.
@@ -23,12 +24,19 @@ pub(crate) struct Workbench {
 pub(crate) struct Forward {
     pub receive: Receive,
     targets: Targets,
+    /// Frames and copies since it was asked last.
+    work: usize,
 }
 
 impl Forward {
     /// With this worker's receive queues.
     pub fn new(receive: Receive) -> Self {
-        Self { receive, targets: Targets::new() }
+        Self { receive, targets: Targets::new(), work: 0 }
+    }
+
+    /// How many frames and copies were made since the last call.
+    pub fn take_work(&mut self) -> usize {
+        std::mem::take(&mut self.work)
     }
 
     /// A finished frame of a VSI.
@@ -46,23 +54,37 @@ impl Forward {
         };
         let class = Class::of(&header.dst);
         batch.tables.switch.transmit(from, &header, over, &mut self.targets);
+        self.work += 1;
         if let Some(reason) = self.targets.dropped() {
             batch.stats.dropped(reason);
-            return batch.stats.send_error(from.index());
+            if is_the_senders(reason) {
+                return batch.stats.send_error(from.index());
+            }
         }
         batch.stats.sent(from.index(), class, bytes.len());
-        let frame = Frame { bytes, parsed: &parsed, class, loopback: true };
-        let queue = self.targets.queue();
-        for vsi in self.targets.vsis().iter() {
-            self.receive.deliver(batch, vsi, queue, frame);
-        }
+        self.copies(batch, bytes, &parsed, class, true);
         if let Some(port) = self.targets.port() {
-            // A port whose link is down loses what is sent to it (GLPRT_TDOLD).
-            if batch.tables.port(port).up && way.send(port, bytes) {
-                batch.stats.port_sent(port, class, bytes.len());
-            } else {
-                batch.stats.port_down(port);
-            }
+            self.leave(batch, way, port, class, bytes);
+        }
+    }
+
+    /// A frame goes out at a port; one whose link is down loses it (GLPRT_TDOLD).
+    fn leave(
+        &mut self,
+        batch: &mut Batch<'_, '_>,
+        way: &mut WayOut<'_>,
+        port: u8,
+        class: Class,
+        bytes: &[u8],
+    ) {
+        let state = batch.tables.port(port);
+        let gone = state.up && (state.loopback || way.send(port, bytes));
+        if !gone {
+            return batch.stats.port_down(port);
+        }
+        batch.stats.port_sent(port, class, bytes.len());
+        if state.loopback {
+            self.arrive(batch, port, bytes);
         }
     }
 
@@ -72,7 +94,7 @@ impl Forward {
         let parsed = parse(bytes);
         let Some(header) = header(bytes, &parsed) else { return batch.stats.port_runt(port) };
         if !state.up {
-            return;
+            return batch.stats.port_deaf(port);
         }
         let class = Class::of(&header.dst);
         if !batch.stats.port_received(port, class, bytes.len(), state.max_frame.into()) {
@@ -82,12 +104,41 @@ impl Forward {
         if let Some(reason) = self.targets.dropped() {
             return batch.stats.dropped(reason);
         }
-        let frame = Frame { bytes, parsed: &parsed, class, loopback: false };
+        self.copies(batch, bytes, &parsed, class, false);
+    }
+
+    /// A copy for each VSI that the switch has chosen.
+    fn copies(
+        &mut self,
+        batch: &mut Batch<'_, '_>,
+        bytes: &[u8],
+        parsed: &Parsed,
+        class: Class,
+        loopback: bool,
+    ) {
+        let vsis = self.targets.vsis();
+        if vsis.is_empty() {
+            return;
+        }
+        let frame = Frame { bytes, parsed, checks: verify(bytes, parsed), class, loopback };
         let queue = self.targets.queue();
-        for vsi in self.targets.vsis().iter() {
+        for vsi in vsis.iter() {
+            self.work += 1;
             self.receive.deliver(batch, vsi, queue, frame);
         }
     }
+}
+
+/// Whether a drop is an error of who sent the frame (GLV_TEPC), not just a frame that nobody wants.
+fn is_the_senders(reason: DropReason) -> bool {
+    matches!(
+        reason,
+        DropReason::NoSource
+            | DropReason::AntiSpoof
+            | DropReason::TxVlanPrune
+            | DropReason::Override
+            | DropReason::LanDisabled
+    )
 }
 
 /// Collects a packet's buffers into the workbench.
@@ -132,20 +183,39 @@ pub(crate) fn send(
             batch.stats.send_error(queue.vsi.index());
             return Ok(());
         }
-        let Workbench { frame, scratch, .. } = bench;
+        let Workbench { frame, scratch, padded, .. } = bench;
         segment(frame, &offloads, scratch, |one| {
-            forward.transmit(batch, way, queue.vsi, ask.over, one);
+            let finished = if one.len() < MIN_FRAME {
+                padded.clear();
+                padded.extend_from_slice(one);
+                pad(padded);
+                padded.as_slice()
+            } else {
+                one
+            };
+            forward.transmit(batch, way, queue.vsi, ask.over, finished);
         })?;
         return Ok(());
     }
     let allowed = allowed(&bench.frame);
     offload(&mut bench.frame, &offloads)?;
+    pad(&mut bench.frame);
     if allowed {
         forward.transmit(batch, way, queue.vsi, ask.over, &bench.frame);
     } else {
         batch.stats.send_error(queue.vsi.index());
     }
     Ok(())
+}
+
+/// Bytes that a frame has at least, without its check sequence.
+const MIN_FRAME: usize = 60;
+
+/// Fills a short frame up with zeros.
+fn pad(frame: &mut Vec<u8>) {
+    if frame.len() < MIN_FRAME {
+        frame.resize(MIN_FRAME, 0);
+    }
 }
 
 /// The offloads with the tags that are inserted; `None` when the VSI may not insert them.

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -38,7 +38,9 @@ impl Default for Wake {
 impl Wake {
     /// Wakes the worker, if it sleeps or is about to.
     pub fn wake(&self) {
-        if self.asleep.swap(false, Ordering::AcqRel)
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed)
+            && self.asleep.swap(false, Ordering::AcqRel)
             && let Some(fd) = &self.fd
         {
             // It can't be full: only a sleeper is woken, once.
@@ -48,12 +50,14 @@ impl Wake {
 
     fn about_to_sleep(&self) {
         self.asleep.store(true, Ordering::SeqCst);
+        // Before the last look: who puts something there after it, finds us asleep.
+        fence(Ordering::SeqCst);
     }
 
+    /// Not asleep any more. A waker may be about to write still: then the next sleep ends at once, and reads.
     fn awake(&self) {
-        if !self.asleep.swap(false, Ordering::AcqRel)
-            && let Some(fd) = &self.fd
-        {
+        self.asleep.store(false, Ordering::Release);
+        if let Some(fd) = &self.fd {
             let _ = rustix::io::read(fd, &mut [0; 8]);
         }
     }

@@ -1,5 +1,7 @@
 //! One receive queue: its ring, the buffers fetched ahead, and the writing back.
 
+use std::sync::atomic::{Ordering, fence};
+
 use siov_bus::{Dma, DmaError, Iova, Pasid};
 use siov_spec::e810::{RX_DESC_BYTES, RXQ_MAX_BUFFERS, RxQueueContext, bar0::QRXFLXP_CNTXT};
 use siov_switch::VsiId;
@@ -195,6 +197,7 @@ impl RxQueue {
             to.copy_from_slice(&from.to_le_bytes());
         }
         dma.write(self.pasid, at, &bytes)?;
+        fence(Ordering::Release);
         dma.write(self.pasid, Iova(at.0 + 8), &q1.to_le_bytes())
     }
 }

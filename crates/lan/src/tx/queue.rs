@@ -1,7 +1,9 @@
 //! One transmit queue: its ring, its owner, what was reported.
 
+use std::sync::atomic::{Ordering, fence};
+
 use siov_bus::{Dma, DmaError, Iova, Pasid};
-use siov_spec::e810::{DTYPE, TX_DESC_BYTES, TxDoneQw1, TxQueueContext};
+use siov_spec::e810::{DTYPE, TX_DESC_BYTES, TxDoneQw1, TxQueueContext, VmvfType};
 use siov_switch::VsiId;
 
 use super::packet::MAX_DESCRIPTORS;
@@ -30,6 +32,8 @@ pub(crate) struct TxQueue {
     pub ring: Ring,
     /// Segmentation is allowed.
     pub tso: bool,
+    /// It is the function's own: its filter-program descriptors may name any VSI, those of others their own.
+    pub programs: bool,
     /// It waits for its turn already.
     pub queued: bool,
     /// Why it has stopped.
@@ -49,6 +53,7 @@ impl TxQueue {
             cause: setup.cause,
             ring,
             tso: c.TSO_ENA(),
+            programs: c.VMVF_TYPE() == VmvfType::PF as u8,
             queued: false,
             stopped: None,
             direct: None,
@@ -95,6 +100,8 @@ impl TxQueue {
     /// Writes the second quadword of the descriptor `n` places behind the head.
     pub fn write_high(&self, dma: &mut Dma<'_>, n: usize, value: u64) -> Result<(), DmaError> {
         let at = self.ring.at(self.ring.after(self.ring.head, n as u32));
+        // Who finds the report finds what was done before it.
+        fence(Ordering::Release);
         dma.write(self.pasid, Iova(at.0 + 8), &value.to_le_bytes())
     }
 }
