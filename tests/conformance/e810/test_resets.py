@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from siov.spec.e810 import AqGetVersion, AqOpcode, QueueLength
+from siov.spec.e810 import DTYPE, AqGetVersion, AqOpcode, QueueLength, TxDataQw1
 from siov.spec.e810.control import Control
 
 from .adminq import AdminQueue
@@ -86,28 +86,39 @@ def test_work_that_is_half_done_at_a_reset_stays_so(wire, reset, workers, rounds
     assert whole(nic) == before
 
 
+def busy(vsi, to, count):
+    """A ring full of frames at once, all out of one buffer, each with a report of status."""
+    tx = vsi.tx[0]
+    tx.space.write(tx.buffer(0), plain(to, vsi.mac, size=1500))
+    word = TxDataQw1.of(DTYPE=DTYPE.DATA, EOP=1, RS=1, TX_BUF_SZ=1500)
+    tx.space.write(tx.ring, (tx.buffer(0).to_bytes(8, "little") + word.to_bytes()) * count)
+    tx.doorbell(count)
+
+
 def test_no_dma_lands_after_a_reset_is_reported_done_while_threads_work(wire):
     nic = E810Driver(Machine(port=wire.near, workers=2))
-    one, two, three = nic.vsi(1), nic.vsi(2), nic.vsi(3)
     machine = nic.machine
     machine.nic.start()
     try:
         for round_ in range(4):
             if round_:
                 nic.reopen()
-                one, two, three = nic.vsi(1), nic.vsi(2), nic.vsi(3)
-            for vsi, to in ((one, B), (three, FAR), (two, A)):
-                for n in range(60):
-                    vsi.tx[0].data(plain(to, vsi.mac, fill=n))
-                vsi.tx[0].doorbell()
+            vsis = [nic.vsi(n, size=1024, rings=False) for n in (1, 2, 3)]
+            for vsi in vsis:
+                vsi.rx.append(nic.rx_queue(vsi, vsi.first, size=1024))
+                vsi.rx[0].enable()
+                vsi.rx[0].post_all()
+                vsi.tx.append(nic.tx_queue(vsi, size=1024))
+            for vsi, to in zip(vsis, (B, bytes([2, 0, 0, 0, 0, 3]), A), strict=True):
+                busy(vsi, to, 1000)
             (nic.function_reset, nic.core_reset)[round_ % 2]()
             before = whole(nic)
-            for queue in (one.tx[0], two.tx[0], three.tx[0]):
-                queue.doorbell(3)
+            for vsi in vsis:
+                vsi.tx[0].doorbell(1010)
+                vsi.tx[0].doorbell(500)
             wire.far.send(plain(A, FAR))
-            time.sleep(0.02)
+            time.sleep(0.01)
             assert whole(nic) == before
-            wire.take()
     finally:
         machine.nic.stop()
 
