@@ -70,6 +70,23 @@ def bench_endpoint(
     with `one_cpu` all threads share a processor.
     """
 
+def bench_datapath(
+    vsis: int,
+    frame: int,
+    translation: str,
+    frames: int,
+    *,
+    entries: int = 256,
+    thread: bool = True,
+) -> tuple[float, float, float]:
+    """Send at least `frames` frames of `frame` bytes from every other of `vsis` VSIs to the next one.
+
+    `translation` is "none" (no remapping unit), "unit" (ATS off) or "atc"; rings have `entries` descriptors.
+    The engine's worker has a thread of its own, or is pumped on this one. Gives frames a second by the clock
+    on the wall, nanoseconds of the engine's processor time for each, and interrupts a second.
+    `ValueError` for a load that can't be, `RuntimeError` when a frame is lost or not what was sent.
+    """
+
 def bench_translate(count: int) -> tuple[float, float, float, float]:
     """Make `count` translations of each kind on one core.
 

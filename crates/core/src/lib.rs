@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::bench::bench_endpoint;
+    use super::bench::{bench_datapath, bench_endpoint};
     #[pymodule_export]
     use super::bus::PyBus;
     #[pymodule_export]

@@ -162,8 +162,7 @@ impl PyNic {
     }
 
     fn set_vsi(&self, py: Python<'_>, vsi: u16, kind: u8, properties: &[u8]) -> PyResult<()> {
-        let _ = kind; // who drives it makes no difference to the mechanism
-        py.detach(|| self.nic.set_vsi(vsi, properties)).map_err(error)
+        py.detach(|| self.nic.set_vsi(vsi, kind, properties)).map_err(error)
     }
 
     fn free_vsi(&self, py: Python<'_>, vsi: u16) -> PyResult<()> {

@@ -11,7 +11,7 @@ use crate::causes::{Outcome, Stopped};
 use crate::malicious::{Malice, Side};
 use crate::ports::WayOut;
 use crate::receive::{Batch, Frame, Receive};
-use crate::shared::{Handed, Shared};
+use crate::shared::{Handed, Parcel, Shared};
 use crate::stats::PORTS;
 use crate::transmit::{Forward, Workbench, gather, send};
 use crate::tx::{MAX_DESCRIPTORS, Packet, TxQueue};
@@ -164,14 +164,17 @@ impl Engine {
     }
 
     fn take_handed(&mut self, batch: &mut Batch<'_, '_>) {
-        for handed in self.handed.drain(..) {
-            let parsed = siov_packet::parse(&handed.bytes);
-            let Handed { queue, vsi, choice, class, loopback, .. } = &handed;
-            let (class, loopback) = (*class, *loopback);
-            let checks = siov_packet::verify(&handed.bytes, &parsed);
-            let frame = Frame { bytes: &handed.bytes, parsed: &parsed, checks, class, loopback };
+        for Handed { queue, vsi, what } in self.handed.drain(..) {
             batch.outcome.busy = true;
-            self.forward.receive.fill(batch, *queue, *vsi, choice, frame);
+            match what {
+                Parcel::Report(qwords) => self.forward.receive.report(batch, queue, vsi, qwords),
+                Parcel::Frame { choice, bytes, class, loopback } => {
+                    let parsed = siov_packet::parse(&bytes);
+                    let checks = siov_packet::verify(&bytes, &parsed);
+                    let frame = Frame { bytes: &bytes, parsed: &parsed, checks, class, loopback };
+                    self.forward.receive.fill(batch, queue, vsi, &choice, frame);
+                }
+            }
         }
     }
 
@@ -301,9 +304,10 @@ impl Engine {
         let Some(packet) = Packet::next(descriptors)? else { return Ok(None) };
         gather(batch, queue, &packet, descriptors, &mut self.bench.frame)?;
         if let Some((program, _)) = packet.ask.program {
-            let allowed = batch.tables.vsi(queue.vsi).is_some_and(|vsi| vsi.programs_flows);
+            let vsi = batch.tables.vsi(queue.vsi).filter(|vsi| vsi.programs_flows);
+            // A filter-program descriptor names any VSI: those of a guest may name its own.
             let own = program.fd_vsi == queue.vsi.number();
-            if !allowed || !(own || queue.programs) {
+            if !vsi.is_some_and(|vsi| own || vsi.is_functions) {
                 return Err(Malice::ProgrammingOff);
             }
             self.programming = Some(Programming {
@@ -359,7 +363,6 @@ impl Engine {
         };
         let relative = if job.program.comp_q { job.program.qindex } else { 0 };
         let receiver = tables.vsi(queue.vsi).and_then(|vsi| vsi.queues.queue(relative));
-        let receiver = receiver.filter(|number| usize::from(*number) % self.workers == self.worker);
         if let Some(receiver) = receiver.filter(|_| report) {
             let done = match job.program.pcmd {
                 Pcmd::Add => PCMD::ADD,
@@ -372,7 +375,7 @@ impl Engine {
             };
             let head = RxFlexQw0::default().with_RXDID(FDIR_RXDID);
             let of = queue.vsi;
-            self.forward.receive.report(&mut batch, receiver, of, [head.0, word.0, 0, 0]);
+            self.forward.receive.tell(&mut batch, receiver, of, [head.0, word.0, 0, 0]);
         }
     }
 

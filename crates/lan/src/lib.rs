@@ -4,6 +4,7 @@
 //! worker does a batch of descriptors at a time, and who changes something waits for the batch to end, so no
 //! DMA by what was before is under way when a change is done. Nothing here waits for a guest.
 
+pub mod bench;
 mod causes;
 mod datapath;
 mod device;

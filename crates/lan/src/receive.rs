@@ -7,7 +7,7 @@ use siov_switch::{Class, FlowCounters, FlowTable, Program, QueueTarget, VsiId};
 use crate::causes::{Outcome, Stopped};
 use crate::malicious::{Malice, Side};
 use crate::rx::{Choice, Delivery, Meta, RxQueue, select};
-use crate::shared::{Handed, Shared};
+use crate::shared::{Handed, Parcel, Shared};
 use crate::stats::Stats;
 use crate::tables::Tables;
 use crate::vsi::{OnReceipt, Vsi};
@@ -106,7 +106,7 @@ impl Receive {
         let owner = usize::from(queue) % self.workers;
         if owner == batch.worker {
             self.fill(batch, queue, vsi, &choice, frame);
-        } else if !batch.shared.hand(owner, Handed::new(queue, vsi, &choice, frame)) {
+        } else if !batch.shared.hand(owner, Handed::frame(queue, vsi, &choice, frame)) {
             stats.no_descriptor(vsi.index());
         }
     }
@@ -159,6 +159,17 @@ impl Receive {
             && queue.raised
         {
             batch.outcome.cause(queue.cause);
+        }
+    }
+
+    /// The result of a filter-program descriptor, into a queue of a VSI, which may be another worker's.
+    pub fn tell(&mut self, batch: &mut Batch<'_, '_>, queue: u16, vsi: VsiId, qwords: [u64; 4]) {
+        let owner = usize::from(queue) % self.workers;
+        if owner == batch.worker {
+            self.report(batch, queue, vsi, qwords);
+        } else {
+            // A full inbox loses it, as a receive queue without buffers does.
+            let _ = batch.shared.hand(owner, Handed { queue, vsi, what: Parcel::Report(qwords) });
         }
     }
 

@@ -18,22 +18,29 @@ use crate::worker::Wake;
 /// How many frames may wait for another worker.
 const INBOX: usize = 4096;
 
-/// A frame on its way to a queue of another worker.
+/// Something on its way to a receive queue of another worker.
 #[derive(Debug)]
 pub(crate) struct Handed {
     pub queue: u16,
     pub vsi: VsiId,
-    pub choice: Choice,
-    pub bytes: Vec<u8>,
-    pub class: Class,
-    pub loopback: bool,
+    pub what: Parcel,
+}
+
+/// What is handed over.
+#[derive(Debug)]
+pub(crate) enum Parcel {
+    /// A frame, and why it goes to that queue.
+    Frame { choice: Choice, bytes: Vec<u8>, class: Class, loopback: bool },
+    /// The result of a filter-program descriptor.
+    Report([u64; 4]),
 }
 
 impl Handed {
     /// A copy of a frame.
-    pub fn new(queue: u16, vsi: VsiId, choice: &Choice, frame: Frame<'_>) -> Self {
+    pub fn frame(queue: u16, vsi: VsiId, choice: &Choice, frame: Frame<'_>) -> Self {
         let Frame { bytes, class, loopback, .. } = frame;
-        Self { queue, vsi, choice: *choice, bytes: bytes.to_vec(), class, loopback }
+        let what = Parcel::Frame { choice: *choice, bytes: bytes.to_vec(), class, loopback };
+        Self { queue, vsi, what }
     }
 }
 

@@ -3,8 +3,11 @@
 use siov_bus::Pasid;
 use siov_packet::rss::{Config, Function, KEY_LEN, Toeplitz};
 use siov_spec::e810::vsi_properties as props;
-use siov_spec::e810::{InnerVlanMode, OuterTag, OuterVlanMode, TxVlanMode};
+use siov_spec::e810::{InnerVlanMode, OuterTag, OuterVlanMode, TxVlanMode, VsiType};
 use siov_switch::{Space, SwitchVsi, VsiId};
+
+/// The port of a function's VSIs: it has one.
+const PORT: u8 = 0;
 
 /// Bytes of the properties.
 pub const PROPERTIES: usize = props::SIZE as usize;
@@ -112,6 +115,8 @@ pub struct Vsi {
     pub rss: Rss,
     /// Tags.
     pub vlan: Vlan,
+    /// It is the function's own, and no guest's.
+    pub is_functions: bool,
     /// Flow director filters apply.
     pub flows: bool,
     /// Its descriptors may program them.
@@ -126,11 +131,16 @@ impl Vsi {
         (0..self.queues.count()).filter_map(|n| self.queues.queue(n)).collect()
     }
 
-    /// A VSI on a port with these properties. What RSS was set up before stays.
-    pub fn new(id: VsiId, port: u8, properties: &[u8; PROPERTIES], before: Option<&Vsi>) -> Self {
+    /// A VSI with these properties. What RSS was set up before stays.
+    pub fn new(
+        id: VsiId,
+        kind: VsiType,
+        properties: &[u8; PROPERTIES],
+        before: Option<&Vsi>,
+    ) -> Self {
         let view = View(properties);
         let [sw, sw2, sec] = [props::SW_FLAGS::AT, props::SW_FLAGS2::AT, props::SEC_FLAGS::AT];
-        let switch = SwitchVsi::from_flags(port, view.u8(sw), view.u8(sw2), view.u8(sec));
+        let switch = SwitchVsi::from_flags(PORT, view.u8(sw), view.u8(sw2), view.u8(sec));
         let pasid = props::PASID_ID(view.u32(props::PASID_ID::AT));
         let options = props::FD_OPTIONS(view.u16(props::FD_OPTIONS::AT));
         let mut rss = before.map(|vsi| vsi.rss.clone()).unwrap_or_default();
@@ -146,6 +156,7 @@ impl Vsi {
             queues: view.queues(),
             rss,
             vlan: view.vlan(),
+            is_functions: kind == VsiType::PF,
             flows: options.FD_ENABLE(),
             programs_flows: options.FD_PROG_ENABLE(),
             filters: Space {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 # Name -> what it measures. The module siov.bench.NAME has `measure(repeats) -> {key: [a value each repeat]}`.
 BENCHES = {
+    "datapath": "frames between VSIs a second: fetch, translate, switch, receive, write back",
     "endpoint": "register reads and posted writes over vfio-user, beside a bare socket exchange",
     "translate": "IOTLB hits, nested and legacy walks of the remapping unit a second",
 }

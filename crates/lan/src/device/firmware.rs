@@ -5,6 +5,7 @@ use std::sync::Arc;
 use siov_packet::field::{Field, Level};
 use siov_packet::rss::{FieldSet, Group, KEY_LEN, Toeplitz};
 use siov_port::Port;
+use siov_spec::e810::VsiType;
 use siov_spec::e810::bar0::Reg;
 use siov_switch::{
     Action, Class, Direction, ListId, Lookup, Profile, QueueTarget, Rule, RuleId, Space, VSIS,
@@ -77,15 +78,17 @@ impl Nic {
         self.device.vectors.raise_other(causes);
     }
 
-    /// Makes a VSI on a port, or changes it.
-    pub fn set_vsi(&self, vsi: u16, properties: &[u8]) -> Result<(), NicError> {
+    /// Makes a VSI (of kind 0 VF, 1 VMDQ2, 2 PF, 3 EMP), or changes it.
+    pub fn set_vsi(&self, vsi: u16, kind: u8, properties: &[u8]) -> Result<(), NicError> {
         let id = vsi_id(vsi)?;
+        let kind = VsiType::from_raw(kind.into())
+            .ok_or(NicError::Value("a VSI is of a VF, a VMQ, the PF or the EMP: 0 to 3"))?;
         let properties: &[u8; PROPERTIES] = properties
             .try_into()
             .map_err(|_| NicError::Value("a VSI's properties have 128 bytes"))?;
         let device = &self.device;
         let (pasid, quota) = device.path.change(|tables| {
-            let new = Vsi::new(id, 0, properties, tables.vsi(id));
+            let new = Vsi::new(id, kind, properties, tables.vsi(id));
             let pasid = new.pasid;
             let quota = new.filters;
             tables.set_vsi(new);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{Ordering, fence};
 
 use siov_bus::{Dma, DmaError, Iova, Pasid};
-use siov_spec::e810::{DTYPE, TX_DESC_BYTES, TxDoneQw1, TxQueueContext, VmvfType};
+use siov_spec::e810::{DTYPE, TX_DESC_BYTES, TxDoneQw1, TxQueueContext};
 use siov_switch::VsiId;
 
 use super::packet::MAX_DESCRIPTORS;
@@ -32,8 +32,6 @@ pub(crate) struct TxQueue {
     pub ring: Ring,
     /// Segmentation is allowed.
     pub tso: bool,
-    /// It is the function's own: its filter-program descriptors may name any VSI, those of others their own.
-    pub programs: bool,
     /// It waits for its turn already.
     pub queued: bool,
     /// Why it has stopped.
@@ -53,7 +51,6 @@ impl TxQueue {
             cause: setup.cause,
             ring,
             tso: c.TSO_ENA(),
-            programs: c.VMVF_TYPE() == VmvfType::PF as u8,
             queued: false,
             stopped: None,
             direct: None,
