@@ -6,6 +6,7 @@ from siov._core import Port
 
 from .driver import E810Driver
 from .machine import Machine
+from .scene import Scene
 
 
 class Wire:
@@ -42,3 +43,8 @@ def nic(machine: Machine) -> E810Driver:
 def guarded(wire: Wire) -> E810Driver:
     """An adapter behind a remapping unit in scalable mode."""
     return E810Driver(Machine(iommu=True, port=wire.near))
+
+
+@pytest.fixture(params=[False, True], ids=["untranslated", "ats"])
+def scene(request, wire):
+    return Scene(wire, request.param)

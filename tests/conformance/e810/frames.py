@@ -155,6 +155,11 @@ def tcp_frame(
     return packet(ip, TCP, tcp(ip, payload, **fields), dst=dst, src=src)
 
 
+def padded(frame: bytes) -> bytes:
+    """A frame as it is sent: at least 60 bytes long without its FCS."""
+    return frame.ljust(60, b"\0")
+
+
 def pattern(size: int) -> bytes:
     """Bytes that differ from place to place."""
     return bytes((n * 7 + (n >> 8)) & 0xFF for n in range(size))

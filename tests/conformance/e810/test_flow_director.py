@@ -20,6 +20,7 @@ from siov.spec.e810 import (
     RxLegacyQw2,
     RxLegacyQw3,
     StatEna,
+    VmvfType,
     VsiProperties,
     VsiType,
 )
@@ -296,7 +297,8 @@ def test_a_guest_programs_no_filter_for_anybody_else(nic, vsi, wire):
 
 def test_the_functions_own_vsi_programs_filters_for_others(nic, vsi, wire):
     """ice programs those of virtual functions through its control VSI (ice_fdir_write_fltr)."""
-    control = nic.vsi(3, kind=VsiType.PF)
+    control = nic.vsi(3, kind=VsiType.PF, rings=False)
+    control.tx.append(nic.tx_queue(control, VMVF_TYPE=VmvfType.PF))
     options(control)
     program(control, target=vsi)
     assert queue_of(vsi, wire) == 2

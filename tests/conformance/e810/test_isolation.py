@@ -1,80 +1,18 @@
-"""A queue or mailbox that points outside its PASID's memory moves no byte, is stopped, and harms nobody."""
+"""A queue that points outside its PASID's memory moves no byte, is stopped, and harms nobody."""
 
 import pytest
 
 from siov.host.iommu import RequestKind
 from siov.host.pgtable import Prot
-from siov.spec.e810 import AqDesc, AqFlags, AqOpcode, Interrupts, QueueLength
-from siov.spec.e810.flow import Flow
-from siov.spec.e810.queues import Queues
 from siov.spec.vtd import FaultReason
 
-from .adminq import AdminQueue
 from .driver import E810Driver
 from .frames import ACK, TCP, V4, B, ether, pattern, plain, segments, tcp, udp_frame
-from .machine import RID, Machine
+from .machine import Machine
+from .scene import Scene
 from .space import PAGE
 
-BAD, NEIGHBOUR, SINK = 1, 2, 3
 READ, WRITE = RequestKind.READ, RequestKind.WRITE
-MAL_DETECT = Interrupts.PFINT_OICR.MAL_DETECT.mask
-
-
-class Scene:
-    """A VSI that does wrong, a neighbour that sends to a third all the time; each has a PASID of its own."""
-
-    def __init__(self, wire, ats: bool) -> None:
-        self.ats = ats
-        self.nic = E810Driver(Machine(iommu=True, ats=ats, port=wire.near))
-        self.machine = self.nic.machine
-        self.machine.wr("PFINT_OICR_ENA", MAL_DETECT)
-        self.bad = self.nic.vsi(BAD, pasid=0x101)
-        self.neighbour = self.nic.vsi(NEIGHBOUR, pasid=0x102, size=128)
-        self.sink = self.nic.vsi(SINK, pasid=0x103, size=256)
-        self.sent: list[bytes] = []
-
-    def traffic(self) -> None:
-        """Some frames of the neighbour, in the same round as whatever the other one has rung for."""
-        for _ in range(10):
-            frame = plain(self.sink.mac, self.neighbour.mac, fill=len(self.sent) * 3)
-            self.neighbour.tx[0].data(frame)
-            self.sent.append(frame)
-        self.neighbour.tx[0].doorbell()
-
-    def memory(self, *parts: tuple[int, int]) -> list[bytes]:
-        return [self.bad.space.read(at, size) for at, size in parts]
-
-    def fault(self, address: int, kind: RequestKind, reason: FaultReason = FaultReason.SFS_2) -> None:
-        """The unit has recorded this and nothing else; a refused translation request is no fault."""
-        found = self.machine.iommu.faults.drain()
-        if self.ats:
-            assert found == []
-            return
-        have = [(f.rid, f.pasid, f.addr, f.kind, f.reason) for f in found]
-        assert have == [(RID, 0x101, address & -PAGE, kind, reason)]
-
-    def neighbours_lost_nothing(self) -> None:
-        self.traffic()
-        self.machine.pump()
-        assert self.sink.frames() == self.sent
-        assert self.sink.counter("GLV_RDPC") == 0
-
-    def caught_sending(self, queue: int) -> None:
-        seen = Flow.GL_MDET_TX_TCLAN(self.machine.rd("GL_MDET_TX_TCLAN"))
-        assert (1, queue) == (seen.VALID, seen.QNUM)
-        assert self.machine.rd("PF_MDET_TX_TCLAN") & 1
-        assert self.machine.rd("PFINT_OICR") & MAL_DETECT
-
-    def caught_receiving(self, queue: int) -> None:
-        seen = Flow.GL_MDET_RX(self.machine.rd("GL_MDET_RX"))
-        assert (1, queue) == (seen.VALID, seen.QNUM)
-        assert self.machine.rd("PF_MDET_RX") & 1
-        assert self.machine.rd("PFINT_OICR") & MAL_DETECT
-
-
-@pytest.fixture(params=[False, True], ids=["untranslated", "ats"])
-def scene(request, wire):
-    return Scene(wire, request.param)
 
 
 def test_a_transmit_ring_outside(scene, wire):
@@ -285,76 +223,27 @@ def test_a_neighbours_address_is_nobody_elses(scene):
     scene.caught_sending(tx.number)
 
 
-def mailbox(scene):
-    scene.machine.wr("GL_MBX_PASID", Queues.GL_MBX_PASID.of(PASID_MODE=1))
-    pf = AdminQueue(scene.nic.space, "PF_MBX")
-    bad = AdminQueue(scene.bad.space, "VSI_MBX", scene.bad.number)
-    good = AdminQueue(scene.neighbour.space, "VSI_MBX", scene.neighbour.number)
-    return pf, bad, good
-
-
-def message(box, address=None, size=0):
-    flags = AqFlags.of(SI=1, BUF=bool(size), RD=bool(size))
-    desc = AqDesc.of(FLAGS=flags.raw, OPCODE=AqOpcode.SEND_MSG_TO_PF, DATALEN=size, COOKIE_HIGH=3)
-    if address is None:
-        return box.put(desc, bytes(size))
-    raw = desc.replace(ADDR_HIGH=address >> 32, ADDR_LOW=address & 0xFFFF_FFFF)
-    box.space.write(box.ring["ATQ"] + 32 * box.tail, raw.to_bytes())
-    box.tail += 1
-    box._set("ATQT", box.tail)
-    return box.tail - 1
-
-
-def crit(scene, which, vsi):
-    return bool(QueueLength(scene.machine.rd(f"VSI_MBX_{which}LEN", vsi.number)).CRIT)
-
-
-def goes_on(scene, pf, good):
-    message(good)
-    assert [g.descriptor.RETVAL for g in pf.received()] == [scene.neighbour.number]
-    assert not crit(scene, "ATQ", scene.neighbour)
-    scene.neighbours_lost_nothing()
-
-
-@pytest.mark.parametrize("which", ["ring", "buffer"])
-def test_a_mailboxs_transmit_ring_or_buffer_outside(scene, which):
-    pf, bad, good = mailbox(scene)
-    hole = scene.bad.space.hole()
-    if which == "ring":
-        bad._set("ATQBAL", hole & 0xFFFF_FFFF)
-        bad._set("ATQBAH", hole >> 32)
-        message(bad)
-    else:
-        message(bad, hole, 64)
-    assert pf.received() == []
-    scene.machine.pump()
-    scene.fault(hole, READ)
-    assert crit(scene, "ATQ", scene.bad)
-    message(bad)
-    assert pf.received() == [], "it has stopped"
-    goes_on(scene, pf, good)
-
-
-@pytest.mark.parametrize("which", ["ring", "buffer"])
-def test_a_mailboxs_receive_ring_or_buffer_outside(scene, which):
-    pf, bad, good = mailbox(scene)
-    hole = scene.bad.space.hole()
-    if which == "ring":
-        bad._set("ARQBAL", hole & 0xFFFF_FFFF)
-        bad._set("ARQBAH", hole >> 32)
-    else:
-        at = bad.ring["ARQ"]
-        raw = AqDesc.from_bytes(bad.space.read(at, 32))
-        bad.space.write(at, raw.replace(ADDR_HIGH=hole >> 32, ADDR_LOW=hole & 0xFFFF_FFFF).to_bytes())
-    before = bad.space.read(bad.ring["ARQ"], 1024)
-    flags = AqFlags.of(SI=1, BUF=1, RD=1)
-    desc = AqDesc.of(FLAGS=flags.raw, OPCODE=AqOpcode.SEND_MSG_TO_VF, DATALEN=64, PARAM0=scene.bad.number)
-    pf.put(desc, bytes(64))
-    scene.machine.pump()
-    scene.fault(hole, READ if which == "ring" else WRITE)
-    assert crit(scene, "ARQ", scene.bad)
-    assert bad.space.read(bad.ring["ARQ"], 1024) == before
-    goes_on(scene, pf, good)
+@pytest.mark.parametrize("shift", [0, 1])
+def test_a_frame_on_its_way_to_a_queue_never_reaches_the_queues_next_owner(wire, shift):
+    """With two workers a frame waits between them: the first batch sends it, then the queue changes hands."""
+    nic = E810Driver(Machine(iommu=True, port=wire.near, workers=2))
+    nic.free_rx = nic.free_tx = shift
+    one, two = nic.vsi(1, pasid=3), nic.vsi(2, pasid=4)
+    nic.free_tx += 1
+    odd = nic.tx_queue(one)
+    for queue in (one.tx[0], odd):
+        queue.data(plain(two.mac, one.mac))
+        queue.doorbell()
+    nic.machine.nic.pump()
+    number = two.rx[0].number
+    two.rx[0].request(False)
+    nic.disable_tx(two.tx[0])
+    nic.free_vsi(two)
+    nic.free_rx = number
+    after = nic.vsi(5, pasid=5)
+    assert after.rx[0].number == number
+    nic.machine.pump()
+    assert after.frames() == []
 
 
 def test_the_functions_own_dma_needs_no_pasid_and_a_vsi_without_one_uses_the_functions(guarded):

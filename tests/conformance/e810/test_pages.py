@@ -1,4 +1,4 @@
-"""A virtual device's pages do what its registers do: rings, mailbox and vectors by pages alone (siov_regs.h)."""
+"""A virtual device's pages do what its registers do: rings and vectors by pages alone (siov_regs.h)."""
 
 import pytest
 
