@@ -12,8 +12,9 @@ def measure(repeats: int) -> dict[str, list[float]]:
 
     `mpps_` and `gbps_` go by the clock on the wall, with the engine's worker and the guests' drivers on a
     thread each. `worker_mpps_` is the same run by the worker's own processor time, its waiting for frames
-    included: what it would do alone on a core. `translate_share` is the share of the engine's processor time
-    that a bus without a remapping unit saves, of the same load pumped on one thread; `engine_ns` is that time.
+    included: what it would do alone on a core. `engine_ns` is the engine's processor time for a frame when
+    the same load is pumped on one thread; `translate_share` is the share of it that a bus without a
+    remapping unit saves.
     """
     found: dict[str, list[float]] = {}
 
