@@ -146,8 +146,8 @@ def _ice_init_interrupts(pf: IcePf, undo: ExitStack) -> None:
 def _ice_init_pf_vsi(pf: IcePf, queues: int, undo: ExitStack) -> None:
     """The function's own VSI and netdev."""
     pf.dev.trace("ice_init_pf_sw")
+    undo.callback(_ice_vsi_release_all, pf)
     pf.main = pf.vsi_setup(VsiKind.PF, queues, queues, name=f"ice-{pf.dev.name}")
-    undo.callback(pf.main.release)
     if queues:
         pf.dev.trace("ice_register_netdev")
         pf.netdev = IceNetdev(pf, pf.main)
@@ -200,6 +200,12 @@ def _default_vdcm() -> VdcmInit | None:
             raise
         return None
     return cast("VdcmInit", module.ice_vdcm_init)
+
+
+def _ice_vsi_release_all(pf: IcePf) -> None:
+    """Every VSI that is left, the youngest first."""
+    for vsi in reversed(list(pf.vsis.values())):
+        _quietly(pf, vsi.release)
 
 
 def _shutdown(pf: IcePf) -> None:
