@@ -16,6 +16,7 @@ from siov import spec
 from siov.spec.message import Message, Nested, Number
 from siov.spec.word import Field, RegisterBlock, Span, Word
 
+LANGUAGES = ("siov.spec.word", "siov.spec.message")
 KINDS = (RegisterBlock, Word, Message, IntEnum)
 
 
@@ -61,7 +62,7 @@ def spec_pages() -> list[Page]:
     for info in pkgutil.walk_packages(spec.__path__, "siov.spec."):
         page = Page(importlib.import_module(info.name))
         declares = page.numbers() or any(page.declared(kind) for kind in KINDS)
-        if declares and info.name != "siov.spec.word":
+        if declares and info.name not in LANGUAGES:
             found.append(page)
     return sorted(found, key=lambda page: page.name)
 
