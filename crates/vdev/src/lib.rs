@@ -6,6 +6,7 @@
 //! lock that is held for long. What the host has to do itself it is told by notices, of which there are at
 //! most as many as registers.
 
+mod bus;
 mod config;
 mod msix;
 mod traps;
