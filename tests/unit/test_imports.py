@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, tuple[str, ...] | None] = {
     "siov.threads": None,
     "siov.platform": None,
     "siov.migration": None,
+    "siov.control": None,
     "siov.observe": None,
     "siov.study": None,
     "siov.web": None,
