@@ -186,9 +186,7 @@ impl Checker {
     }
 
     fn number(&mut self, flow: &Flow, number: u64) {
-        if let Some(Track::Numbers(order)) =
-            self.track(flow, || Track::Numbers(Box::default()))
-        {
+        if let Some(Track::Numbers(order)) = self.track(flow, || Track::Numbers(Box::default())) {
             let verdict = order.take(number);
             self.count(verdict);
         }

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use siov_bus::Bus;
 use siov_mem::{Gva, HostView, Hpa, PAGE_SIZE};
 use siov_mmu::{Access, Core, Fault};
 
@@ -21,6 +22,12 @@ impl Vcpu for Mutex<Core> {
 pub trait Mmio: Send + Sync {
     /// A write of 32 bits; `false` when nobody answers, which a CPU does not notice.
     fn write32(&self, at: Hpa, value: u32) -> bool;
+}
+
+impl Mmio for Bus {
+    fn write32(&self, at: Hpa, value: u32) -> bool {
+        self.mmio_write(at, &value.to_le_bytes()).is_some()
+    }
 }
 
 /// Why a guest stopped: the host is to see to it, and to have the guest go on.
