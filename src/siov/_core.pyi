@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence, Set
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 class RegFile:
@@ -373,6 +374,24 @@ class Nic:
         """The longest frame a port takes, in bytes without CRC."""
     def attach_port(self, number: int, port: Port | None) -> None:
         """Plug a port in, or out; `ValueError` when another NIC has it."""
+    def capture(
+        self,
+        target: tuple[str, int],
+        writer: Capture,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        comment: str | None = None,
+        drops: bool = False,
+    ) -> None:
+        """Record into a file what ("vsi", number) or ("port", number) sends and receives, from now on.
+
+        A VSI sends after its offloads and receives with its tags; there need not be one of that number yet.
+        The file gets an interface of this `name` (vsi5, port0), and each frame the `comment`. As many frames
+        are recorded as the counters count; with `drops` also those that did not pass, and why.
+        """
+    def capture_stop(self, target: tuple[str, int], writer: Capture | None = None) -> int:
+        """Record there no more, into this file or any; how many recordings ended. No frame comes afterwards."""
     def start(self) -> None:
         """Give each worker a thread; `OSError` when the system has none left."""
     def stop(self) -> None:
@@ -461,6 +480,32 @@ class Clock:
         """Nanoseconds."""
     def advance(self, by: int) -> int:
         """Move a virtual clock on by nanoseconds; gives its new time. `ValueError` for a real one."""
+
+class Capture:
+    """A pcapng file that VSIs and ports of NICs are recorded into (see `Nic.capture`), by the clock's time.
+
+    It grows to at most `limit` bytes; then frames are dropped and counted. `comment` is said about the whole
+    file. `OSError` when the system refuses it, `ValueError` when the path is no regular file.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        clock: Clock,
+        *,
+        limit: int = 1_073_741_824,
+        comment: str | None = None,
+    ) -> None: ...
+    @property
+    def path(self) -> Path:
+        """The file."""
+    def flush(self) -> None:
+        """Put into the file what was recorded; a NIC's worker does so after each batch."""
+    def inspect(self) -> dict[str, Any]:
+        """`path`, `size` and `limit` in bytes, frames `lost` on the disk, and what went wrong last (`trouble`).
+
+        `interfaces` by number: `name`, frames `inbound`, `outbound`, and `dropped` for want of room.
+        """
 
 class Port:
     """What a port of a NIC can be plugged into; one NIC at a time.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod bus;
+mod capture;
 mod endpoint;
 mod iommu;
 mod mmu;
@@ -19,6 +20,8 @@ mod _core {
     use super::bench::{bench_datapath, bench_endpoint};
     #[pymodule_export]
     use super::bus::PyBus;
+    #[pymodule_export]
+    use super::capture::PyCapture;
     #[pymodule_export]
     use super::endpoint::{PyEndpoint, PyTestFunction};
     #[pymodule_export]
