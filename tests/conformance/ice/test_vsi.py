@@ -45,7 +45,7 @@ def test_a_vsis_receive_queues_are_what_firmware_maps_to_it(server, pf):
     pf.vsi_setup(queue_pairs=3)
     vsi = pf.vsi_setup(queue_pairs=4)
     get = properties(server, vsi.num)
-    assert get(VsiProperties.Q_MAPPING).Q == vsi.rxq[0]
+    assert vsi.rxq[0] == get(VsiProperties.Q_MAPPING).Q
     assert get(VsiProperties.TC_MAPPING).Q_NUM == 2
     assert vsi.rxq == list(range(vsi.rxq[0], vsi.rxq[0] + 4))
 
@@ -118,7 +118,7 @@ def test_without_its_pasid_a_vsi_reaches_no_guest(server, pf):
     assert adi.guest.read(adi.rx[0].buffer(0), 2048) == before
     adi.vsi.stop_queues()
     adi.vsi.set_pasid(adi.guest.pasid)
-    assert properties(server, adi.vsi.num)(VsiProperties.PASID_ID).PASID == adi.guest.pasid
+    assert adi.guest.pasid == properties(server, adi.vsi.num)(VsiProperties.PASID_ID).PASID
 
 
 def test_the_pasid_can_not_change_while_queues_are_on(pair):

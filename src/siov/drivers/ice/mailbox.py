@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from errno import EINVAL
 
-from siov.drivers.ice.ctrlq import ControlQueue
+from siov.drivers.ice.ctrlq import ControlQueue, Report, guarded
 from siov.host.linux import LinuxError
 from siov.spec.e810 import AQ_LG_BUF, AQ_MAX_BUF, AqDesc, AqFlags, AqOpcode, AqRc
 
@@ -24,6 +24,7 @@ class PfMailbox:
 
     queue: ControlQueue
     lock: threading.RLock = field(default_factory=threading.RLock)
+    report: Report | None = None
     handler: Receive | None = None
     received: int = 0
     sent: int = 0
@@ -67,7 +68,7 @@ class PfMailbox:
         for message in found:
             self.received += 1
             if message.desc.OPCODE == AqOpcode.SEND_MSG_TO_PF and self.handler is not None:
-                self.handler(message.desc.RETVAL, message.desc, message.data)
+                guarded(self.report, self.handler, message.desc.RETVAL, message.desc, message.data)
             else:
                 self.unclaimed += 1
         return len(found) == BUDGET and self.queue.pending

@@ -86,7 +86,7 @@ class IcePf:
         self.hw = IceHw(self.dev.iomap(0))
         self.dma = DmaMemory(self.services.mem)
         poll = self.services.poll
-        self.aq = AdminQueue(ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES))
+        self.aq = AdminQueue(ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES), self.dev.error)
         self.mbx = PfMailbox(ControlQueue(self.hw, self.dma, poll, "PF_MBX", SEND_ENTRIES, RECEIVE_ENTRIES))
         self.sched = Scheduler(self.aq)
         self.link = Link(self.aq)
