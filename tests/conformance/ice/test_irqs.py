@@ -1,4 +1,4 @@
-"""Vectors: MSI-X first, message storage when that is used up or asked for, and what is refused (ice_irq.c)."""
+"""Vectors: MSI-X first, message storage when that is used up or asked for, and refusals (ice_irq.c)."""
 
 import errno
 
@@ -60,7 +60,7 @@ def test_a_vsi_that_does_not_find_all_its_vectors_gets_none(large):
     _, pf = large
     pf.irqs.alloc_several([(f"x{n}", None) for n in range(1021)], "ims")
     before = pf.irqs.inspect(), pf.avail_rxq.inspect()
-    with pytest.raises(LinuxError, match="5 vectors .*of 1024 IMS slots 3$"):
+    with pytest.raises(LinuxError, match=r"5 vectors .*of 1024 IMS slots 3$"):
         pf.vsi_setup(prefer="ims")
     assert (pf.irqs.inspect(), pf.avail_rxq.inspect()) == before
 
@@ -123,7 +123,7 @@ def test_after_unmap_no_vector_fires(large, prefer):
 @pytest.mark.parametrize("prefer", ["msix", "ims"])
 def test_a_vectors_registers_are_at_the_offsets_it_says(large, prefer):
     """By the page that a guest is given, too: its words are the control and the three timers."""
-    server, pf = large
+    _, pf = large
     vector = pf.irqs.alloc("x", prefer=prefer)
     for timer, microseconds in enumerate((10, 20, 8160)):
         vector.set_itr(timer, microseconds)
@@ -170,7 +170,7 @@ def test_512_adis_of_5_vectors_have_all_they_need_and_each_reaches_its_own_handl
     server = Server(ims=1024, cpus=16)
     pf = server.load()
     vsis = [pf.vsi_setup(queue_pairs=4, vectors=5) for _ in range(512)]
-    with pytest.raises(LinuxError, match="4 transmit queues .* 0 of 2048 are left") as error:
+    with pytest.raises(LinuxError, match=r"4 transmit queues .* 0 of 2048 are left") as error:
         pf.vsi_setup()
     assert error.value.errno == errno.ENOSPC
     vectors = [vector for vsi in pf.vsis.values() for vector in vsi.vectors]

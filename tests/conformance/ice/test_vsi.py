@@ -212,7 +212,7 @@ def test_when_queues_run_out_the_error_says_how_many_are_left(pf):
         pf.vsi_setup(queue_pairs=256, vectors=1)
     pf.vsi_setup(queue_pairs=250, vectors=1)
     left = dict(pf.avail_txq.inspect())
-    with pytest.raises(LinuxError, match="7 transmit queues .* 6 of 2048 are left") as error:
+    with pytest.raises(LinuxError, match=r"7 transmit queues .* 6 of 2048 are left") as error:
         pf.vsi_setup(queue_pairs=7)
     assert error.value.errno == errno.ENOSPC
     assert pf.avail_txq.inspect() == left == {"count": 2048, "left": 6}

@@ -87,7 +87,8 @@ class IcePf:
         self.dma = DmaMemory(self.services.mem)
         poll = self.services.poll
         self.aq = AdminQueue(ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES), self.dev.error)
-        self.mbx = PfMailbox(ControlQueue(self.hw, self.dma, poll, "PF_MBX", SEND_ENTRIES, RECEIVE_ENTRIES))
+        mailbox = ControlQueue(self.hw, self.dma, poll, "PF_MBX", SEND_ENTRIES, RECEIVE_ENTRIES)
+        self.mbx = PfMailbox(mailbox, self.dev.error)
         self.sched = Scheduler(self.aq)
         self.link = Link(self.aq)
         self.switch = Switch(self.aq)
