@@ -23,8 +23,8 @@ class PfMailbox:
     """Messages from VSIs, and answers to them. A guest's wrongdoing is a count or a return code here."""
 
     queue: ControlQueue
-    lock: threading.RLock = field(default_factory=threading.RLock)
     report: Report | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock)
     handler: Receive | None = None
     received: int = 0
     sent: int = 0
