@@ -198,7 +198,7 @@ def test_a_device_that_does_not_come_back_is_said_to(server, pf, monkeypatch):
     with pytest.raises(LinuxError, match="does not come back from its PFR") as error:
         ice_reset(pf, "PFR")
     assert error.value.errno == errno.ETIMEDOUT
-    with pytest.raises(LinuxError):
+    with pytest.raises(LinuxError, match="PFR that could not be undone"):
         pf.vsi_setup()
 
 
