@@ -12,6 +12,7 @@ from siov.drivers.ice.bridge import Bridge, BridgeMode
 from siov.drivers.ice.caps import IceCaps, ice_get_caps
 from siov.drivers.ice.ctrlq import ControlQueue
 from siov.drivers.ice.dma import DmaMemory
+from siov.drivers.ice.flows import Flows
 from siov.drivers.ice.hw import IceHw
 from siov.drivers.ice.irq import IceIrqs, IceVector, Prefer
 from siov.drivers.ice.link import Link
@@ -62,6 +63,7 @@ class IcePf:
     link: Link = field(init=False)
     switch: Switch = field(init=False)
     bridge: Bridge = field(init=False)
+    flows: Flows = field(init=False)
     port_stats: PortStats = field(init=False)
     oicr: Oicr = field(init=False)
     lock: ServiceLock = field(init=False)
@@ -93,6 +95,7 @@ class IcePf:
         self.link = Link(self.aq)
         self.switch = Switch(self.aq)
         self.bridge = Bridge(self.switch, lambda: [vsi.props for vsi in self.vsis.values()])
+        self.flows = Flows(self)
         self.oicr = Oicr(self)
         self.lock = ServiceLock(self.oicr.service_task)
 
@@ -165,6 +168,7 @@ class IcePf:
             "scheduler": self.sched.inspect(),
             "bridge": self.bridge.inspect(),
             "rules": self.switch.inspect(),
+            "fdir": self.flows.fdir.inspect() if self.flows.fdir is not None else None,
             "link": self.link.inspect(),
             "oicr": self.oicr.inspect(),
             "dma": self.dma.inspect(),

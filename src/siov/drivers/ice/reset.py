@@ -96,6 +96,7 @@ def ice_prepare_for_reset(pf: IcePf, kind: str) -> None:
     for vsi in pf.vsis.values():
         vsi.forget_queues()
     pf.switch.reset()
+    pf.flows.reset()
     pf.mbx.queue.close()
     pf.aq.queue.close()
 
@@ -117,6 +118,7 @@ def ice_rebuild(pf: IcePf, kind: str) -> None:
             vsi.replay_filters()
             vsi.eth_stats.rebase()
         pf.port_stats.rebase()
+        pf.flows.rebuild()
         pf.mbx.queue.open()
         pf.resetting = None
         for hook in list(pf.on_rebuild):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from siov.drivers.ice.fdir import FdirFilter
 from siov.drivers.ice.flow import Header
 from siov.drivers.ice.lookup import ETH_P_8021Q
 from siov.drivers.ice.rss import Rss
-from siov.drivers.ice.stats import EthStats, VsiStats
+from siov.drivers.ice.stats import VsiStats
 from siov.drivers.ice.vlan import VsiVlan
 from siov.drivers.ice.vsi_props import VsiProps
 from siov.spec.e810 import RssHash
-from siov.spec.virtchnl import RssAlgorithm
+from siov.spec.virtchnl import EthStats, RssAlgorithm
 
 if TYPE_CHECKING:
     from siov.drivers.ice.pf import IcePf
+    from siov.drivers.ice.vsi import Vsi
 
 
 class VsiFilters:
@@ -39,6 +41,7 @@ class VsiFilters:
 
     def remove_filters(self) -> None:
         """Take away every rule that is the VSI's; its tables go with the VSI itself."""
+        self.pf.flows.remove_vsi(self.num)
         self.pf.switch.remove_vsi(self.num)
 
     def replay_filters(self) -> None:
@@ -103,6 +106,17 @@ class VsiFilters:
         """Which packet types are hashed, a bit each (virtchnl's Hena)."""
         self.rss.set_hena(hena)
 
+    def add_fdir(self, wanted: FdirFilter) -> int:
+        """Add a flow director filter; gives its number."""
+        return self.pf.flows.add(self._self(), wanted)
+
+    def del_fdir(self, number: int) -> None:
+        """Remove it."""
+        self.pf.flows.remove(self._self(), number)
+
     def stats(self) -> EthStats:
         """The VSI's counters, from its start."""
         return self.eth_stats.read()
+
+    def _self(self) -> Vsi:
+        return cast("Vsi", self)
