@@ -13,12 +13,16 @@ from types import ModuleType
 from typing import Annotated, Any, get_origin
 
 from siov import spec
+from siov.spec.message import Message, Nested, Number
 from siov.spec.word import Field, RegisterBlock, Span, Word
+
+LANGUAGES = ("siov.spec.word", "siov.spec.message")
+KINDS = (RegisterBlock, Word, Message, IntEnum)
 
 
 @dataclass(slots=True, frozen=True)
 class Page:
-    """One module of `siov.spec`: where its page is, and the words, blocks and enums that it declares."""
+    """One module of `siov.spec`: where its page is, and the classes of KINDS that it declares."""
 
     module: ModuleType
 
@@ -57,8 +61,8 @@ def spec_pages() -> list[Page]:
     found = []
     for info in pkgutil.walk_packages(spec.__path__, "siov.spec."):
         page = Page(importlib.import_module(info.name))
-        declares = page.numbers() or any(page.declared(kind) for kind in (Word, RegisterBlock, IntEnum))
-        if declares and info.name != "siov.spec.word":
+        declares = page.numbers() or any(page.declared(kind) for kind in KINDS)
+        if declares and info.name not in LANGUAGES:
             found.append(page)
     return sorted(found, key=lambda page: page.name)
 
@@ -67,9 +71,7 @@ def spec_index(pages: list[Page]) -> str:
     """The list of the pages, with what each holds."""
     rows = []
     for page in pages:
-        names = [
-            link(cls, "reference/index.md") for kind in (RegisterBlock, Word) for cls in page.declared(kind)
-        ]
+        names = [link(cls, "reference/index.md") for kind in KINDS[:3] for cls in page.declared(kind)]
         names = names[:12] + (["…"] if len(names) > 12 else [])
         where = posixpath.relpath(page.path, "reference")
         rows.append((f"[`{page.name}`]({where})", title(page.module), ", ".join(names)))
@@ -100,7 +102,7 @@ def access_kinds() -> list[tuple[str, str]]:
 
 
 def spec_page(page: Page) -> str:
-    """One module as Markdown: its blocks with their registers, its words, its enums."""
+    """One module as Markdown: its blocks with their registers, its words, messages and enums."""
     doc = inspect.getdoc(page.module) or ""
     head, _, rest = doc.partition("\n")
     lines = [f"# {head.rstrip('.')}", "", f'<p class="place" markdown>`src/siov/spec/{source(page)}`</p>', ""]
@@ -112,6 +114,8 @@ def spec_page(page: Page) -> str:
         lines += block_lines(block, page)
     for word in page.declared(Word):
         lines += word_lines(word, page, 2)
+    for message in page.declared(Message):
+        lines += message_lines(message, page)
     for enum in page.declared(IntEnum):
         lines += [heading(enum, 2), "", first_line(enum), ""]
         lines += table(("Value", "Name"), [(f"{int(m):#x}", f"`{m.name}`") for m in enum])
@@ -156,6 +160,21 @@ def word_lines(word: type[Word], page: Page, level: int) -> list[str]:
     ]
     head = ("Bits", "Field", "Access", "Reset", "Meaning")
     return [heading(word, level), "", first_line(word), "", about, "", *table(head, rows), ""]
+
+
+def message_lines(message: type[Message], page: Page) -> list[str]:
+    """A message: its size and where it comes from, then its members."""
+    rows = []
+    for member in message.members.values():
+        doc = member.doc
+        if isinstance(member, Nested):
+            doc += f" ({link(member.what, page.path)})"
+        elif isinstance(member, Number) and member.enum is not None:
+            doc += f" ({link(member.enum, page.path)})"
+        rows.append((str(member.at), f"`{member.name}`", str(member.size), doc))
+    about = place(f"{message.size} bytes", message.ref)
+    head = ("Offset", "Member", "Bytes", "Meaning")
+    return [heading(message, 2), "", first_line(message), "", about, "", *table(head, rows), ""]
 
 
 def meaning(field: Field, page: Page) -> str:

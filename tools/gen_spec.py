@@ -3,6 +3,8 @@
 
 tools/gen_spec.py            rewrite the file if it has changed
 tools/gen_spec.py --check    exit with 1 if the file is not what the classes say
+
+Words, blocks, enums and numbers go to Rust. A `Message` does not: only the slow path, in Python, reads it.
 """
 
 import argparse
@@ -93,7 +95,8 @@ class Generator:
         self.put(1, "}")
         self.put(1, f"impl {cls.__name__} {{")
         self.put(2, "/// The member with this value, if there is one.")
-        self.put(2, "pub const fn from_raw(raw: u64) -> Option<Self> {\n    match raw {")
+        raw = "i64" if min(cls) < 0 else "u64"
+        self.put(2, f"pub const fn from_raw(raw: {raw}) -> Option<Self> {{\n    match raw {{")
         for member in cls:
             self.put(4, f"{int(member):#x} => Some(Self::{member.name}),")
         self.put(4, "_ => None,")
@@ -262,7 +265,7 @@ def first_line(thing: object) -> str:
 def packages() -> Iterator[tuple[ModuleType, list[ModuleType]]]:
     """Each part of the specification with the modules that declare it, in dependency order of names."""
     for info in pkgutil.iter_modules(spec.__path__):
-        if info.name == "word":
+        if info.name in ("word", "message"):  # the languages themselves
             continue
         package = importlib.import_module(f"siov.spec.{info.name}")
         inner = [m.name for m in pkgutil.iter_modules(getattr(package, "__path__", []))]

@@ -33467,6 +33467,1243 @@ pub mod vdev {
     }
 }
 
+/// virtchnl: what a VF's driver and the PF's say to each other through the mailbox.
+pub mod virtchnl {
+    use super::*;
+    /// The most headers of a pattern.
+    pub const MAX_PROTO_HDRS: u32 = 0x20;
+    /// The most bytes of a pattern in raw form.
+    pub const MAX_RAW_PACKET: u32 = 0x400;
+    /// The most actions of a filter.
+    pub const MAX_ACTIONS: u32 = 0x8;
+    /// Byte offset of the first ProtoHdr in ProtoHdrs.
+    pub const PROTO_HDRS_AT: u32 = 0x8;
+    /// Byte offset of the first FilterAction in FilterActionSet.
+    pub const ACTIONS_AT: u32 = 0x4;
+    /// Major number of the protocol; a VF of another one can't work.
+    pub const VERSION_MAJOR: u32 = 0x1;
+    /// Minor number; from 1 on, GET_VF_RESOURCES carries capabilities.
+    pub const VERSION_MINOR: u32 = 0x1;
+    /// The largest message: the mailbox buffers of all drivers have this size.
+    pub const MESSAGE_BYTES: u32 = 0x1000;
+    /// Admin queue opcode of a descriptor that carries a message to the PF.
+    pub const AQ_SEND_TO_PF: u32 = 0x801;
+    /// Admin queue opcode of a descriptor that carries a message to a VF.
+    pub const AQ_SEND_TO_VF: u32 = 0x802;
+    /// Queue pairs that the bitmaps of the first form can name.
+    pub const QUEUES_IN_BITMAP: u32 = 0x10;
+    /// The most VSIs a VF's driver has room for in the reply to GET_VF_RESOURCES.
+    pub const MAX_VSIS: u32 = 0x3;
+    /// Bytes of a frame beyond the MTU: Ethernet header, two tags, CRC.
+    pub const FRAME_OVERHEAD: u32 = 0x1a;
+    /// Bytes of an ice VF's hash key.
+    pub const RSS_KEY_SIZE: u32 = 0x34;
+    /// Entries of an ice VF's table.
+    pub const RSS_LUT_SIZE: u32 = 0x40;
+
+    /// What happened.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum EventCode {
+        /// `0x0`
+        UNKNOWN = 0x0,
+        /// `0x1`
+        LINK_CHANGE = 0x1,
+        /// `0x2`
+        RESET_IMPENDING = 0x2,
+        /// `0x3`
+        PF_DRIVER_CLOSE = 0x3,
+    }
+    impl EventCode {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::UNKNOWN),
+                0x1 => Some(Self::LINK_CHANGE),
+                0x2 => Some(Self::RESET_IMPENDING),
+                0x3 => Some(Self::PF_DRIVER_CLOSE),
+                _ => None,
+            }
+        }
+    }
+
+    /// How much it matters.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum EventSeverity {
+        /// `0x0`
+        INFO = 0x0,
+        /// `0xff`
+        CERTAIN_DOOM = 0xff,
+    }
+    impl EventSeverity {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::INFO),
+                0xff => Some(Self::CERTAIN_DOOM),
+                _ => None,
+            }
+        }
+    }
+
+    /// The speed in LINK_CHANGE for a VF without ADV_LINK_SPEED.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum LegacyLinkSpeed {
+        /// `0x0`
+        UNKNOWN = 0x0,
+        /// `0x1`
+        S2_5GB = 0x1,
+        /// `0x2`
+        S100MB = 0x2,
+        /// `0x4`
+        S1GB = 0x4,
+        /// `0x8`
+        S10GB = 0x8,
+        /// `0x10`
+        S40GB = 0x10,
+        /// `0x20`
+        S20GB = 0x20,
+        /// `0x40`
+        S25GB = 0x40,
+        /// `0x80`
+        S5GB = 0x80,
+    }
+    impl LegacyLinkSpeed {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::UNKNOWN),
+                0x1 => Some(Self::S2_5GB),
+                0x2 => Some(Self::S100MB),
+                0x4 => Some(Self::S1GB),
+                0x8 => Some(Self::S10GB),
+                0x10 => Some(Self::S40GB),
+                0x20 => Some(Self::S20GB),
+                0x40 => Some(Self::S25GB),
+                0x80 => Some(Self::S5GB),
+                _ => None,
+            }
+        }
+    }
+
+    /// What a MAC address is to the VF.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum EtherAddrType {
+        /// `0x0`
+        LEGACY = 0x0,
+        /// `0x1`
+        PRIMARY = 0x1,
+        /// `0x2`
+        EXTRA = 0x2,
+    }
+    impl EtherAddrType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::LEGACY),
+                0x1 => Some(Self::PRIMARY),
+                0x2 => Some(Self::EXTRA),
+                _ => None,
+            }
+        }
+    }
+
+    /// What a VF wants to get that is not for it. (virtchnl.h, FLAG_VF_*_PROMISC)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct PromiscFlags(pub u16);
+    impl PromiscFlags {
+        /// The value after a cold reset.
+        pub const RESET: u16 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u16 = 0x3;
+        /// Bits that a write stores.
+        pub const RW_MASK: u16 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u16 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u16 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u16 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u16 = 0xfffc;
+        /// Bits 0: all unicast (RO)
+        pub const fn UNICAST(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_UNICAST(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u16) & 0x1);
+            self
+        }
+        /// Bits 1: all multicast (RO)
+        pub const fn MULTICAST(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_MULTICAST(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u16) << 1) & 0x2);
+            self
+        }
+    }
+
+    /// A protocol header of a pattern.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum ProtoHdrType {
+        /// `0x0`
+        NONE = 0x0,
+        /// `0x1`
+        ETH = 0x1,
+        /// `0x2`
+        S_VLAN = 0x2,
+        /// `0x3`
+        C_VLAN = 0x3,
+        /// `0x4`
+        IPV4 = 0x4,
+        /// `0x5`
+        IPV6 = 0x5,
+        /// `0x6`
+        TCP = 0x6,
+        /// `0x7`
+        UDP = 0x7,
+        /// `0x8`
+        SCTP = 0x8,
+        /// `0x9`
+        GTPU_IP = 0x9,
+        /// `0xa`
+        GTPU_EH = 0xa,
+        /// `0xb`
+        GTPU_EH_PDU_DWN = 0xb,
+        /// `0xc`
+        GTPU_EH_PDU_UP = 0xc,
+        /// `0xd`
+        PPPOE = 0xd,
+        /// `0xe`
+        L2TPV3 = 0xe,
+        /// `0xf`
+        ESP = 0xf,
+        /// `0x10`
+        AH = 0x10,
+        /// `0x11`
+        PFCP = 0x11,
+    }
+    impl ProtoHdrType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::NONE),
+                0x1 => Some(Self::ETH),
+                0x2 => Some(Self::S_VLAN),
+                0x3 => Some(Self::C_VLAN),
+                0x4 => Some(Self::IPV4),
+                0x5 => Some(Self::IPV6),
+                0x6 => Some(Self::TCP),
+                0x7 => Some(Self::UDP),
+                0x8 => Some(Self::SCTP),
+                0x9 => Some(Self::GTPU_IP),
+                0xa => Some(Self::GTPU_EH),
+                0xb => Some(Self::GTPU_EH_PDU_DWN),
+                0xc => Some(Self::GTPU_EH_PDU_UP),
+                0xd => Some(Self::PPPOE),
+                0xe => Some(Self::L2TPV3),
+                0xf => Some(Self::ESP),
+                0x10 => Some(Self::AH),
+                0x11 => Some(Self::PFCP),
+                _ => None,
+            }
+        }
+    }
+
+    /// A field of a protocol header: the header's type times 32, plus the bit in `field_selector`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum ProtoHdrField {
+        /// `0x20`
+        ETH_SRC = 0x20,
+        /// `0x21`
+        ETH_DST = 0x21,
+        /// `0x22`
+        ETH_ETHERTYPE = 0x22,
+        /// `0x40`
+        S_VLAN_ID = 0x40,
+        /// `0x60`
+        C_VLAN_ID = 0x60,
+        /// `0x80`
+        IPV4_SRC = 0x80,
+        /// `0x81`
+        IPV4_DST = 0x81,
+        /// `0x82`
+        IPV4_DSCP = 0x82,
+        /// `0x83`
+        IPV4_TTL = 0x83,
+        /// `0x84`
+        IPV4_PROT = 0x84,
+        /// `0xa0`
+        IPV6_SRC = 0xa0,
+        /// `0xa1`
+        IPV6_DST = 0xa1,
+        /// `0xa2`
+        IPV6_TC = 0xa2,
+        /// `0xa3`
+        IPV6_HOP_LIMIT = 0xa3,
+        /// `0xa4`
+        IPV6_PROT = 0xa4,
+        /// `0xc0`
+        TCP_SRC_PORT = 0xc0,
+        /// `0xc1`
+        TCP_DST_PORT = 0xc1,
+        /// `0xe0`
+        UDP_SRC_PORT = 0xe0,
+        /// `0xe1`
+        UDP_DST_PORT = 0xe1,
+        /// `0x100`
+        SCTP_SRC_PORT = 0x100,
+        /// `0x101`
+        SCTP_DST_PORT = 0x101,
+        /// `0x120`
+        GTPU_IP_TEID = 0x120,
+        /// `0x140`
+        GTPU_EH_PDU = 0x140,
+        /// `0x141`
+        GTPU_EH_QFI = 0x141,
+        /// `0x1a0`
+        PPPOE_SESS_ID = 0x1a0,
+        /// `0x1c0`
+        L2TPV3_SESS_ID = 0x1c0,
+        /// `0x1e0`
+        ESP_SPI = 0x1e0,
+        /// `0x200`
+        AH_SPI = 0x200,
+        /// `0x220`
+        PFCP_S_FIELD = 0x220,
+        /// `0x221`
+        PFCP_SEID = 0x221,
+    }
+    impl ProtoHdrField {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x20 => Some(Self::ETH_SRC),
+                0x21 => Some(Self::ETH_DST),
+                0x22 => Some(Self::ETH_ETHERTYPE),
+                0x40 => Some(Self::S_VLAN_ID),
+                0x60 => Some(Self::C_VLAN_ID),
+                0x80 => Some(Self::IPV4_SRC),
+                0x81 => Some(Self::IPV4_DST),
+                0x82 => Some(Self::IPV4_DSCP),
+                0x83 => Some(Self::IPV4_TTL),
+                0x84 => Some(Self::IPV4_PROT),
+                0xa0 => Some(Self::IPV6_SRC),
+                0xa1 => Some(Self::IPV6_DST),
+                0xa2 => Some(Self::IPV6_TC),
+                0xa3 => Some(Self::IPV6_HOP_LIMIT),
+                0xa4 => Some(Self::IPV6_PROT),
+                0xc0 => Some(Self::TCP_SRC_PORT),
+                0xc1 => Some(Self::TCP_DST_PORT),
+                0xe0 => Some(Self::UDP_SRC_PORT),
+                0xe1 => Some(Self::UDP_DST_PORT),
+                0x100 => Some(Self::SCTP_SRC_PORT),
+                0x101 => Some(Self::SCTP_DST_PORT),
+                0x120 => Some(Self::GTPU_IP_TEID),
+                0x140 => Some(Self::GTPU_EH_PDU),
+                0x141 => Some(Self::GTPU_EH_QFI),
+                0x1a0 => Some(Self::PPPOE_SESS_ID),
+                0x1c0 => Some(Self::L2TPV3_SESS_ID),
+                0x1e0 => Some(Self::ESP_SPI),
+                0x200 => Some(Self::AH_SPI),
+                0x220 => Some(Self::PFCP_S_FIELD),
+                0x221 => Some(Self::PFCP_SEID),
+                _ => None,
+            }
+        }
+    }
+
+    /// What becomes of a packet that a filter matches.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum ActionType {
+        /// `0x0`
+        DROP = 0x0,
+        /// `0x1`
+        TC_REDIRECT = 0x1,
+        /// `0x2`
+        PASSTHRU = 0x2,
+        /// `0x3`
+        QUEUE = 0x3,
+        /// `0x4`
+        Q_REGION = 0x4,
+        /// `0x5`
+        MARK = 0x5,
+        /// `0x6`
+        COUNT = 0x6,
+    }
+    impl ActionType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::DROP),
+                0x1 => Some(Self::TC_REDIRECT),
+                0x2 => Some(Self::PASSTHRU),
+                0x3 => Some(Self::QUEUE),
+                0x4 => Some(Self::Q_REGION),
+                0x5 => Some(Self::MARK),
+                0x6 => Some(Self::COUNT),
+                _ => None,
+            }
+        }
+    }
+
+    /// How a request about a flow director filter ended.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum FdirStatus {
+        /// `0x0`
+        SUCCESS = 0x0,
+        /// `0x1`
+        RULE_NORESOURCE = 0x1,
+        /// `0x2`
+        RULE_EXIST = 0x2,
+        /// `0x3`
+        RULE_CONFLICT = 0x3,
+        /// `0x4`
+        RULE_NONEXIST = 0x4,
+        /// `0x5`
+        RULE_INVALID = 0x5,
+        /// `0x6`
+        RULE_TIMEOUT = 0x6,
+        /// `0x7`
+        QUERY_INVALID = 0x7,
+    }
+    impl FdirStatus {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::SUCCESS),
+                0x1 => Some(Self::RULE_NORESOURCE),
+                0x2 => Some(Self::RULE_EXIST),
+                0x3 => Some(Self::RULE_CONFLICT),
+                0x4 => Some(Self::RULE_NONEXIST),
+                0x5 => Some(Self::RULE_INVALID),
+                0x6 => Some(Self::RULE_TIMEOUT),
+                0x7 => Some(Self::QUERY_INVALID),
+                _ => None,
+            }
+        }
+    }
+
+    /// The packets that a cloud filter is for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum FlowType {
+        /// `0x0`
+        TCP_V4_FLOW = 0x0,
+        /// `0x1`
+        TCP_V6_FLOW = 0x1,
+        /// `0x2`
+        UDP_V4_FLOW = 0x2,
+        /// `0x3`
+        UDP_V6_FLOW = 0x3,
+    }
+    impl FlowType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::TCP_V4_FLOW),
+                0x1 => Some(Self::TCP_V6_FLOW),
+                0x2 => Some(Self::UDP_V4_FLOW),
+                0x3 => Some(Self::UDP_V6_FLOW),
+                _ => None,
+            }
+        }
+    }
+
+    /// What a VF may do with the clock. (virtchnl.h, VIRTCHNL_1588_PTP_CAP_*)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct PtpCapBits(pub u32);
+    impl PtpCapBits {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0x6;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xfffffff9;
+        /// Bits 1: receive time stamps (RO)
+        pub const fn RX_TSTAMP(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_RX_TSTAMP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+            self
+        }
+        /// Bits 2: read the clock (RO)
+        pub const fn READ_PHC(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_READ_PHC(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+            self
+        }
+    }
+
+    /// What a message asks (the descriptor's cookie_high); a reply bears the opcode of its request.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Op {
+        /// `0x0`
+        UNKNOWN = 0x0,
+        /// `0x1`
+        VERSION = 0x1,
+        /// `0x2`
+        RESET_VF = 0x2,
+        /// `0x3`
+        GET_VF_RESOURCES = 0x3,
+        /// `0x4`
+        CONFIG_TX_QUEUE = 0x4,
+        /// `0x5`
+        CONFIG_RX_QUEUE = 0x5,
+        /// `0x6`
+        CONFIG_VSI_QUEUES = 0x6,
+        /// `0x7`
+        CONFIG_IRQ_MAP = 0x7,
+        /// `0x8`
+        ENABLE_QUEUES = 0x8,
+        /// `0x9`
+        DISABLE_QUEUES = 0x9,
+        /// `0xa`
+        ADD_ETH_ADDR = 0xa,
+        /// `0xb`
+        DEL_ETH_ADDR = 0xb,
+        /// `0xc`
+        ADD_VLAN = 0xc,
+        /// `0xd`
+        DEL_VLAN = 0xd,
+        /// `0xe`
+        CONFIG_PROMISCUOUS_MODE = 0xe,
+        /// `0xf`
+        GET_STATS = 0xf,
+        /// `0x10`
+        RSVD = 0x10,
+        /// `0x11`
+        EVENT = 0x11,
+        /// `0x12`
+        CONFIG_RSS_HFUNC = 0x12,
+        /// `0x17`
+        CONFIG_RSS_KEY = 0x17,
+        /// `0x18`
+        CONFIG_RSS_LUT = 0x18,
+        /// `0x19`
+        GET_RSS_HENA_CAPS = 0x19,
+        /// `0x1a`
+        SET_RSS_HENA = 0x1a,
+        /// `0x1b`
+        ENABLE_VLAN_STRIPPING = 0x1b,
+        /// `0x1c`
+        DISABLE_VLAN_STRIPPING = 0x1c,
+        /// `0x1d`
+        REQUEST_QUEUES = 0x1d,
+        /// `0x1e`
+        ENABLE_CHANNELS = 0x1e,
+        /// `0x1f`
+        DISABLE_CHANNELS = 0x1f,
+        /// `0x20`
+        ADD_CLOUD_FILTER = 0x20,
+        /// `0x21`
+        DEL_CLOUD_FILTER = 0x21,
+        /// `0x22`
+        INLINE_IPSEC_CRYPTO = 0x22,
+        /// `0x2c`
+        GET_SUPPORTED_RXDIDS = 0x2c,
+        /// `0x2d`
+        ADD_RSS_CFG = 0x2d,
+        /// `0x2e`
+        DEL_RSS_CFG = 0x2e,
+        /// `0x2f`
+        ADD_FDIR_FILTER = 0x2f,
+        /// `0x30`
+        DEL_FDIR_FILTER = 0x30,
+        /// `0x32`
+        GET_MAX_RSS_QREGION = 0x32,
+        /// `0x33`
+        GET_OFFLOAD_VLAN_V2_CAPS = 0x33,
+        /// `0x34`
+        ADD_VLAN_V2 = 0x34,
+        /// `0x35`
+        DEL_VLAN_V2 = 0x35,
+        /// `0x36`
+        ENABLE_VLAN_STRIPPING_V2 = 0x36,
+        /// `0x37`
+        DISABLE_VLAN_STRIPPING_V2 = 0x37,
+        /// `0x38`
+        ENABLE_VLAN_INSERTION_V2 = 0x38,
+        /// `0x39`
+        DISABLE_VLAN_INSERTION_V2 = 0x39,
+        /// `0x3a`
+        ENABLE_VLAN_FILTERING_V2 = 0x3a,
+        /// `0x3b`
+        DISABLE_VLAN_FILTERING_V2 = 0x3b,
+        /// `0x3c`
+        PTP_GET_CAPS = 0x3c,
+        /// `0x3d`
+        PTP_GET_TIME = 0x3d,
+        /// `0x42`
+        GET_QOS_CAPS = 0x42,
+        /// `0x43`
+        CONFIG_QUEUE_TC_MAP = 0x43,
+        /// `0x6b`
+        ENABLE_QUEUES_V2 = 0x6b,
+        /// `0x6c`
+        DISABLE_QUEUES_V2 = 0x6c,
+        /// `0x6f`
+        MAP_QUEUE_VECTOR = 0x6f,
+        /// `0x70`
+        CONFIG_QUEUE_BW = 0x70,
+        /// `0x71`
+        CONFIG_QUANTA = 0x71,
+        /// `0x72`
+        FLOW_SUBSCRIBE = 0x72,
+        /// `0x73`
+        FLOW_UNSUBSCRIBE = 0x73,
+    }
+    impl Op {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::UNKNOWN),
+                0x1 => Some(Self::VERSION),
+                0x2 => Some(Self::RESET_VF),
+                0x3 => Some(Self::GET_VF_RESOURCES),
+                0x4 => Some(Self::CONFIG_TX_QUEUE),
+                0x5 => Some(Self::CONFIG_RX_QUEUE),
+                0x6 => Some(Self::CONFIG_VSI_QUEUES),
+                0x7 => Some(Self::CONFIG_IRQ_MAP),
+                0x8 => Some(Self::ENABLE_QUEUES),
+                0x9 => Some(Self::DISABLE_QUEUES),
+                0xa => Some(Self::ADD_ETH_ADDR),
+                0xb => Some(Self::DEL_ETH_ADDR),
+                0xc => Some(Self::ADD_VLAN),
+                0xd => Some(Self::DEL_VLAN),
+                0xe => Some(Self::CONFIG_PROMISCUOUS_MODE),
+                0xf => Some(Self::GET_STATS),
+                0x10 => Some(Self::RSVD),
+                0x11 => Some(Self::EVENT),
+                0x12 => Some(Self::CONFIG_RSS_HFUNC),
+                0x17 => Some(Self::CONFIG_RSS_KEY),
+                0x18 => Some(Self::CONFIG_RSS_LUT),
+                0x19 => Some(Self::GET_RSS_HENA_CAPS),
+                0x1a => Some(Self::SET_RSS_HENA),
+                0x1b => Some(Self::ENABLE_VLAN_STRIPPING),
+                0x1c => Some(Self::DISABLE_VLAN_STRIPPING),
+                0x1d => Some(Self::REQUEST_QUEUES),
+                0x1e => Some(Self::ENABLE_CHANNELS),
+                0x1f => Some(Self::DISABLE_CHANNELS),
+                0x20 => Some(Self::ADD_CLOUD_FILTER),
+                0x21 => Some(Self::DEL_CLOUD_FILTER),
+                0x22 => Some(Self::INLINE_IPSEC_CRYPTO),
+                0x2c => Some(Self::GET_SUPPORTED_RXDIDS),
+                0x2d => Some(Self::ADD_RSS_CFG),
+                0x2e => Some(Self::DEL_RSS_CFG),
+                0x2f => Some(Self::ADD_FDIR_FILTER),
+                0x30 => Some(Self::DEL_FDIR_FILTER),
+                0x32 => Some(Self::GET_MAX_RSS_QREGION),
+                0x33 => Some(Self::GET_OFFLOAD_VLAN_V2_CAPS),
+                0x34 => Some(Self::ADD_VLAN_V2),
+                0x35 => Some(Self::DEL_VLAN_V2),
+                0x36 => Some(Self::ENABLE_VLAN_STRIPPING_V2),
+                0x37 => Some(Self::DISABLE_VLAN_STRIPPING_V2),
+                0x38 => Some(Self::ENABLE_VLAN_INSERTION_V2),
+                0x39 => Some(Self::DISABLE_VLAN_INSERTION_V2),
+                0x3a => Some(Self::ENABLE_VLAN_FILTERING_V2),
+                0x3b => Some(Self::DISABLE_VLAN_FILTERING_V2),
+                0x3c => Some(Self::PTP_GET_CAPS),
+                0x3d => Some(Self::PTP_GET_TIME),
+                0x42 => Some(Self::GET_QOS_CAPS),
+                0x43 => Some(Self::CONFIG_QUEUE_TC_MAP),
+                0x6b => Some(Self::ENABLE_QUEUES_V2),
+                0x6c => Some(Self::DISABLE_QUEUES_V2),
+                0x6f => Some(Self::MAP_QUEUE_VECTOR),
+                0x70 => Some(Self::CONFIG_QUEUE_BW),
+                0x71 => Some(Self::CONFIG_QUANTA),
+                0x72 => Some(Self::FLOW_SUBSCRIBE),
+                0x73 => Some(Self::FLOW_UNSUBSCRIBE),
+                _ => None,
+            }
+        }
+    }
+
+    /// How a request ended (the descriptor's cookie_low, signed).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Status {
+        /// `0x0`
+        SUCCESS = 0x0,
+        /// `-0x5`
+        ERR_PARAM = -0x5,
+        /// `-0x12`
+        ERR_NO_MEMORY = -0x12,
+        /// `-0x26`
+        ERR_OPCODE_MISMATCH = -0x26,
+        /// `-0x27`
+        ERR_CQP_COMPL_ERROR = -0x27,
+        /// `-0x28`
+        ERR_INVALID_VF_ID = -0x28,
+        /// `-0x35`
+        ERR_ADMIN_QUEUE_ERROR = -0x35,
+        /// `-0x40`
+        ERR_NOT_SUPPORTED = -0x40,
+    }
+    impl Status {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: i64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::SUCCESS),
+                -0x5 => Some(Self::ERR_PARAM),
+                -0x12 => Some(Self::ERR_NO_MEMORY),
+                -0x26 => Some(Self::ERR_OPCODE_MISMATCH),
+                -0x27 => Some(Self::ERR_CQP_COMPL_ERROR),
+                -0x28 => Some(Self::ERR_INVALID_VF_ID),
+                -0x35 => Some(Self::ERR_ADMIN_QUEUE_ERROR),
+                -0x40 => Some(Self::ERR_NOT_SUPPORTED),
+                _ => None,
+            }
+        }
+    }
+
+    /// Capabilities: what a VF's driver asks for in GET_VF_RESOURCES, and what the PF grants in the reply. (virtchnl.h, VIRTCHNL_VF_CAP_* and VIRTCHNL_VF_OFFLOAD_*)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct VfCaps(pub u32);
+    impl VfCaps {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0xffffcffb;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0x3004;
+        /// Bits 0: Ethernet: what every VF has (RO)
+        pub const fn L2(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_L2(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+            self
+        }
+        /// Bits 1: RDMA (RO)
+        pub const fn RDMA(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_RDMA(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+            self
+        }
+        /// Bits 3: RSS by admin queue commands of the VF's own (RO)
+        pub const fn RSS_AQ(self) -> bool { self.0 & 0x8 != 0 }
+        /// The word with bits 3 set.
+        pub const fn with_RSS_AQ(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8) | (((value as u32) << 3) & 0x8);
+            self
+        }
+        /// Bits 4: RSS by registers of the VF's own (RO)
+        pub const fn RSS_REG(self) -> bool { self.0 & 0x10 != 0 }
+        /// The word with bits 4 set.
+        pub const fn with_RSS_REG(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10) | (((value as u32) << 4) & 0x10);
+            self
+        }
+        /// Bits 5: descriptors are written back when a throttling interval ends, without interrupt (RO)
+        pub const fn WB_ON_ITR(self) -> bool { self.0 & 0x20 != 0 }
+        /// The word with bits 5 set.
+        pub const fn with_WB_ON_ITR(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20) | (((value as u32) << 5) & 0x20);
+            self
+        }
+        /// Bits 6: another number of queues may be asked for (RO)
+        pub const fn REQ_QUEUES(self) -> bool { self.0 & 0x40 != 0 }
+        /// The word with bits 6 set.
+        pub const fn with_REQ_QUEUES(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40) | (((value as u32) << 6) & 0x40);
+            self
+        }
+        /// Bits 7: link events give the speed in Mbit/s (RO)
+        pub const fn ADV_LINK_SPEED(self) -> bool { self.0 & 0x80 != 0 }
+        /// The word with bits 7 set.
+        pub const fn with_ADV_LINK_SPEED(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80) | (((value as u32) << 7) & 0x80);
+            self
+        }
+        /// Bits 8: inline IPsec (RO)
+        pub const fn INLINE_IPSEC(self) -> bool { self.0 & 0x100 != 0 }
+        /// The word with bits 8 set.
+        pub const fn with_INLINE_IPSEC(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100) | (((value as u32) << 8) & 0x100);
+            self
+        }
+        /// Bits 9: more than 16 queue pairs (RO)
+        pub const fn LARGE_NUM_QPAIRS(self) -> bool { self.0 & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_LARGE_NUM_QPAIRS(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x200) | (((value as u32) << 9) & 0x200);
+            self
+        }
+        /// Bits 10: a queue may keep the frame's CRC (RO)
+        pub const fn CRC(self) -> bool { self.0 & 0x400 != 0 }
+        /// The word with bits 10 set.
+        pub const fn with_CRC(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400) | (((value as u32) << 10) & 0x400);
+            self
+        }
+        /// Bits 11: tc u32 offload (RO)
+        pub const fn TC_U32(self) -> bool { self.0 & 0x800 != 0 }
+        /// The word with bits 11 set.
+        pub const fn with_TC_U32(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800) | (((value as u32) << 11) & 0x800);
+            self
+        }
+        /// Bits 14: flow subscription (RO)
+        pub const fn FSUB_PF(self) -> bool { self.0 & 0x4000 != 0 }
+        /// The word with bits 14 set.
+        pub const fn with_FSUB_PF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000) | (((value as u32) << 14) & 0x4000);
+            self
+        }
+        /// Bits 15: VLAN offloads and filters, second form (RO)
+        pub const fn VLAN_V2(self) -> bool { self.0 & 0x8000 != 0 }
+        /// The word with bits 15 set.
+        pub const fn with_VLAN_V2(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000) | (((value as u32) << 15) & 0x8000);
+            self
+        }
+        /// Bits 16: VLAN offloads and filters, first form (RO)
+        pub const fn VLAN(self) -> bool { self.0 & 0x10000 != 0 }
+        /// The word with bits 16 set.
+        pub const fn with_VLAN(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10000) | (((value as u32) << 16) & 0x10000);
+            self
+        }
+        /// Bits 17: receive queues that are polled (RO)
+        pub const fn RX_POLLING(self) -> bool { self.0 & 0x20000 != 0 }
+        /// The word with bits 17 set.
+        pub const fn with_RX_POLLING(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000) | (((value as u32) << 17) & 0x20000);
+            self
+        }
+        /// Bits 18: more packet types for RSS (RO)
+        pub const fn RSS_PCTYPE_V2(self) -> bool { self.0 & 0x40000 != 0 }
+        /// The word with bits 18 set.
+        pub const fn with_RSS_PCTYPE_V2(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000) | (((value as u32) << 18) & 0x40000);
+            self
+        }
+        /// Bits 19: RSS by messages to the PF (RO)
+        pub const fn RSS_PF(self) -> bool { self.0 & 0x80000 != 0 }
+        /// The word with bits 19 set.
+        pub const fn with_RSS_PF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000) | (((value as u32) << 19) & 0x80000);
+            self
+        }
+        /// Bits 20: tunnel offloads (RO)
+        pub const fn ENCAP(self) -> bool { self.0 & 0x100000 != 0 }
+        /// The word with bits 20 set.
+        pub const fn with_ENCAP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100000) | (((value as u32) << 20) & 0x100000);
+            self
+        }
+        /// Bits 21: outer checksums of tunnels (RO)
+        pub const fn ENCAP_CSUM(self) -> bool { self.0 & 0x200000 != 0 }
+        /// The word with bits 21 set.
+        pub const fn with_ENCAP_CSUM(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x200000) | (((value as u32) << 21) & 0x200000);
+            self
+        }
+        /// Bits 22: receive checksums of tunnels (RO)
+        pub const fn RX_ENCAP_CSUM(self) -> bool { self.0 & 0x400000 != 0 }
+        /// The word with bits 22 set.
+        pub const fn with_RX_ENCAP_CSUM(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400000) | (((value as u32) << 22) & 0x400000);
+            self
+        }
+        /// Bits 23: application device queues (RO)
+        pub const fn ADQ(self) -> bool { self.0 & 0x800000 != 0 }
+        /// The word with bits 23 set.
+        pub const fn with_ADQ(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800000) | (((value as u32) << 23) & 0x800000);
+            self
+        }
+        /// Bits 24: application device queues, second form (RO)
+        pub const fn ADQ_V2(self) -> bool { self.0 & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_ADQ_V2(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000000) | (((value as u32) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 25: UDP segmentation (RO)
+        pub const fn USO(self) -> bool { self.0 & 0x2000000 != 0 }
+        /// The word with bits 25 set.
+        pub const fn with_USO(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2000000) | (((value as u32) << 25) & 0x2000000);
+            self
+        }
+        /// Bits 26: flexible receive descriptors (RO)
+        pub const fn RX_FLEX_DESC(self) -> bool { self.0 & 0x4000000 != 0 }
+        /// The word with bits 26 set.
+        pub const fn with_RX_FLEX_DESC(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4000000) | (((value as u32) << 26) & 0x4000000);
+            self
+        }
+        /// Bits 27: RSS of chosen header fields (RO)
+        pub const fn ADV_RSS_PF(self) -> bool { self.0 & 0x8000000 != 0 }
+        /// The word with bits 27 set.
+        pub const fn with_ADV_RSS_PF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000000) | (((value as u32) << 27) & 0x8000000);
+            self
+        }
+        /// Bits 28: flow director filters (RO)
+        pub const fn FDIR_PF(self) -> bool { self.0 & 0x10000000 != 0 }
+        /// The word with bits 28 set.
+        pub const fn with_FDIR_PF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+            self
+        }
+        /// Bits 29: traffic classes, bandwidth and quanta (RO)
+        pub const fn QOS(self) -> bool { self.0 & 0x20000000 != 0 }
+        /// The word with bits 29 set.
+        pub const fn with_QOS(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+            self
+        }
+        /// Bits 30: the VF configures the device (RO)
+        pub const fn DCF(self) -> bool { self.0 & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_DCF(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: time stamps and the clock (RO)
+        pub const fn PTP(self) -> bool { self.0 & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_PTP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+            self
+        }
+    }
+
+    /// The direction of a queue, in the second form of the queue messages.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum QueueType {
+        /// `0x0`
+        TX = 0x0,
+        /// `0x1`
+        RX = 0x1,
+    }
+    impl QueueType {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::TX),
+                0x1 => Some(Self::RX),
+                _ => None,
+            }
+        }
+    }
+
+    /// Which throttling interval a queue's interrupts obey.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum ItrIdx {
+        /// `0x0`
+        ITR_0 = 0x0,
+        /// `0x1`
+        ITR_1 = 0x1,
+        /// `0x3`
+        NO_ITR = 0x3,
+    }
+    impl ItrIdx {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::ITR_0),
+                0x1 => Some(Self::ITR_1),
+                0x3 => Some(Self::NO_ITR),
+                _ => None,
+            }
+        }
+    }
+
+    /// The kind of a VSI in GET_VF_RESOURCES.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum VsiKind {
+        /// `0x6`
+        SRIOV = 0x6,
+    }
+    impl VsiKind {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x6 => Some(Self::SRIOV),
+                _ => None,
+            }
+        }
+    }
+
+    /// The hash function (CONFIG_RSS_HFUNC, ADD_RSS_CFG).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum RssAlgorithm {
+        /// `0x0`
+        TOEPLITZ_ASYMMETRIC = 0x0,
+        /// `0x1`
+        R_ASYMMETRIC = 0x1,
+        /// `0x2`
+        TOEPLITZ_SYMMETRIC = 0x2,
+        /// `0x3`
+        XOR_SYMMETRIC = 0x3,
+    }
+    impl RssAlgorithm {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::TOEPLITZ_ASYMMETRIC),
+                0x1 => Some(Self::R_ASYMMETRIC),
+                0x2 => Some(Self::TOEPLITZ_SYMMETRIC),
+                0x3 => Some(Self::XOR_SYMMETRIC),
+                _ => None,
+            }
+        }
+    }
+
+    /// Packet types that are hashed. (virtchnl.h of the i40e family, packet classifier types)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Hena(pub u64);
+    impl Hena {
+        /// The value after a cold reset.
+        pub const RESET: u64 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u64 = 0x80007f9fe0000000;
+        /// Bits that a write stores.
+        pub const RW_MASK: u64 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u64 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u64 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u64 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u64 = 0x7fff80601fffffff;
+        /// Bits 29: UDP in unicast IPv4 (RO)
+        pub const fn UNICAST_IPV4_UDP(self) -> bool { self.0 & 0x20000000 != 0 }
+        /// The word with bits 29 set.
+        pub const fn with_UNICAST_IPV4_UDP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000000) | (((value as u64) << 29) & 0x20000000);
+            self
+        }
+        /// Bits 30: UDP in multicast IPv4 (RO)
+        pub const fn MULTICAST_IPV4_UDP(self) -> bool { self.0 & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_MULTICAST_IPV4_UDP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000000) | (((value as u64) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: UDP in IPv4 (RO)
+        pub const fn IPV4_UDP(self) -> bool { self.0 & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_IPV4_UDP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000000) | (((value as u64) << 31) & 0x80000000);
+            self
+        }
+        /// Bits 32: TCP SYN in IPv4 (RO)
+        pub const fn IPV4_TCP_SYN(self) -> bool { self.0 & 0x100000000 != 0 }
+        /// The word with bits 32 set.
+        pub const fn with_IPV4_TCP_SYN(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100000000) | (((value as u64) << 32) & 0x100000000);
+            self
+        }
+        /// Bits 33: TCP in IPv4 (RO)
+        pub const fn IPV4_TCP(self) -> bool { self.0 & 0x200000000 != 0 }
+        /// The word with bits 33 set.
+        pub const fn with_IPV4_TCP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x200000000) | (((value as u64) << 33) & 0x200000000);
+            self
+        }
+        /// Bits 34: SCTP in IPv4 (RO)
+        pub const fn IPV4_SCTP(self) -> bool { self.0 & 0x400000000 != 0 }
+        /// The word with bits 34 set.
+        pub const fn with_IPV4_SCTP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400000000) | (((value as u64) << 34) & 0x400000000);
+            self
+        }
+        /// Bits 35: anything else in IPv4 (RO)
+        pub const fn IPV4_OTHER(self) -> bool { self.0 & 0x800000000 != 0 }
+        /// The word with bits 35 set.
+        pub const fn with_IPV4_OTHER(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x800000000) | (((value as u64) << 35) & 0x800000000);
+            self
+        }
+        /// Bits 36: fragments of IPv4 (RO)
+        pub const fn FRAG_IPV4(self) -> bool { self.0 & 0x1000000000 != 0 }
+        /// The word with bits 36 set.
+        pub const fn with_FRAG_IPV4(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000000000) | (((value as u64) << 36) & 0x1000000000);
+            self
+        }
+        /// Bits 39: UDP in unicast IPv6 (RO)
+        pub const fn UNICAST_IPV6_UDP(self) -> bool { self.0 & 0x8000000000 != 0 }
+        /// The word with bits 39 set.
+        pub const fn with_UNICAST_IPV6_UDP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000000000) | (((value as u64) << 39) & 0x8000000000);
+            self
+        }
+        /// Bits 40: UDP in multicast IPv6 (RO)
+        pub const fn MULTICAST_IPV6_UDP(self) -> bool { self.0 & 0x10000000000 != 0 }
+        /// The word with bits 40 set.
+        pub const fn with_MULTICAST_IPV6_UDP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10000000000) | (((value as u64) << 40) & 0x10000000000);
+            self
+        }
+        /// Bits 41: UDP in IPv6 (RO)
+        pub const fn IPV6_UDP(self) -> bool { self.0 & 0x20000000000 != 0 }
+        /// The word with bits 41 set.
+        pub const fn with_IPV6_UDP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000000000) | (((value as u64) << 41) & 0x20000000000);
+            self
+        }
+        /// Bits 42: TCP SYN in IPv6 (RO)
+        pub const fn IPV6_TCP_SYN(self) -> bool { self.0 & 0x40000000000 != 0 }
+        /// The word with bits 42 set.
+        pub const fn with_IPV6_TCP_SYN(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000000000) | (((value as u64) << 42) & 0x40000000000);
+            self
+        }
+        /// Bits 43: TCP in IPv6 (RO)
+        pub const fn IPV6_TCP(self) -> bool { self.0 & 0x80000000000 != 0 }
+        /// The word with bits 43 set.
+        pub const fn with_IPV6_TCP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000000000) | (((value as u64) << 43) & 0x80000000000);
+            self
+        }
+        /// Bits 44: SCTP in IPv6 (RO)
+        pub const fn IPV6_SCTP(self) -> bool { self.0 & 0x100000000000 != 0 }
+        /// The word with bits 44 set.
+        pub const fn with_IPV6_SCTP(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100000000000) | (((value as u64) << 44) & 0x100000000000);
+            self
+        }
+        /// Bits 45: anything else in IPv6 (RO)
+        pub const fn IPV6_OTHER(self) -> bool { self.0 & 0x200000000000 != 0 }
+        /// The word with bits 45 set.
+        pub const fn with_IPV6_OTHER(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x200000000000) | (((value as u64) << 45) & 0x200000000000);
+            self
+        }
+        /// Bits 46: fragments of IPv6 (RO)
+        pub const fn FRAG_IPV6(self) -> bool { self.0 & 0x400000000000 != 0 }
+        /// The word with bits 46 set.
+        pub const fn with_FRAG_IPV6(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400000000000) | (((value as u64) << 46) & 0x400000000000);
+            self
+        }
+        /// Bits 63: anything else (RO)
+        pub const fn L2_PAYLOAD(self) -> bool { self.0 & 0x8000000000000000 != 0 }
+        /// The word with bits 63 set.
+        pub const fn with_L2_PAYLOAD(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x8000000000000000) | (((value as u64) << 63) & 0x8000000000000000);
+            self
+        }
+    }
+
+    /// What can be done with a tag, or is asked to be: ethertypes, where the tag lies, how they combine. (virtchnl.h, virtchnl_vlan_support)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct VlanSupport(pub u32);
+    impl VlanSupport {
+        /// The value after a cold reset.
+        pub const RESET: u32 = 0x0;
+        /// Bits that software only reads.
+        pub const RO_MASK: u32 = 0xf1000707;
+        /// Bits that a write stores.
+        pub const RW_MASK: u32 = 0x0;
+        /// Bits that a written 1 clears.
+        pub const RW1C_MASK: u32 = 0x0;
+        /// Bits written for their effect, that read as zero.
+        pub const WO_MASK: u32 = 0x0;
+        /// Bits that a function-level reset keeps.
+        pub const STICKY_MASK: u32 = 0x0;
+        /// Bits that are reserved: no field covers them.
+        pub const RSVD: u32 = 0xefff8f8;
+        /// Bits 0: 802.1Q (RO)
+        pub const fn ETHERTYPE_8100(self) -> bool { self.0 & 0x1 != 0 }
+        /// The word with bits 0 set.
+        pub const fn with_ETHERTYPE_8100(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+            self
+        }
+        /// Bits 1: 802.1ad (RO)
+        pub const fn ETHERTYPE_88A8(self) -> bool { self.0 & 0x2 != 0 }
+        /// The word with bits 1 set.
+        pub const fn with_ETHERTYPE_88A8(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+            self
+        }
+        /// Bits 2: QinQ as it was before the standard (RO)
+        pub const fn ETHERTYPE_9100(self) -> bool { self.0 & 0x4 != 0 }
+        /// The word with bits 2 set.
+        pub const fn with_ETHERTYPE_9100(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+            self
+        }
+        /// Bits 8: the descriptor's first tag (RO)
+        pub const fn TAG_LOCATION_L2TAG1(self) -> bool { self.0 & 0x100 != 0 }
+        /// The word with bits 8 set.
+        pub const fn with_TAG_LOCATION_L2TAG1(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x100) | (((value as u32) << 8) & 0x100);
+            self
+        }
+        /// Bits 9: the transmit descriptor's second tag (RO)
+        pub const fn TAG_LOCATION_L2TAG2(self) -> bool { self.0 & 0x200 != 0 }
+        /// The word with bits 9 set.
+        pub const fn with_TAG_LOCATION_L2TAG2(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x200) | (((value as u32) << 9) & 0x200);
+            self
+        }
+        /// Bits 10: the receive descriptor's second tag (RO)
+        pub const fn TAG_LOCATION_L2TAG2_2(self) -> bool { self.0 & 0x400 != 0 }
+        /// The word with bits 10 set.
+        pub const fn with_TAG_LOCATION_L2TAG2_2(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x400) | (((value as u32) << 10) & 0x400);
+            self
+        }
+        /// Bits 24: filters may name priorities (RO)
+        pub const fn PRIO(self) -> bool { self.0 & 0x1000000 != 0 }
+        /// The word with bits 24 set.
+        pub const fn with_PRIO(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x1000000) | (((value as u32) << 24) & 0x1000000);
+            self
+        }
+        /// Bits 28: filters may have masks (RO)
+        pub const fn FILTER_MASK(self) -> bool { self.0 & 0x10000000 != 0 }
+        /// The word with bits 28 set.
+        pub const fn with_FILTER_MASK(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+            self
+        }
+        /// Bits 29: several ethertypes at a time (RO)
+        pub const fn ETHERTYPE_AND(self) -> bool { self.0 & 0x20000000 != 0 }
+        /// The word with bits 29 set.
+        pub const fn with_ETHERTYPE_AND(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+            self
+        }
+        /// Bits 30: one ethertype at a time (RO)
+        pub const fn ETHERTYPE_XOR(self) -> bool { self.0 & 0x40000000 != 0 }
+        /// The word with bits 30 set.
+        pub const fn with_ETHERTYPE_XOR(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+            self
+        }
+        /// Bits 31: may be switched on and off (RO)
+        pub const fn TOGGLE(self) -> bool { self.0 & 0x80000000 != 0 }
+        /// The word with bits 31 set.
+        pub const fn with_TOGGLE(mut self, value: bool) -> Self {
+            self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+            self
+        }
+    }
+}
+
 /// Intel VT-d: registers, tables and descriptors of a remapping unit (VT-d architecture specification).
 pub mod vtd {
     use super::*;
