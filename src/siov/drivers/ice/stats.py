@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from siov.drivers.ice.access import Registers
 from siov.spec.e810 import Statistics
+from siov.spec.virtchnl import EthStats
 
-
-@dataclass(slots=True, frozen=True)
-class EthStats:
-    """A VSI's counters, in the order of virtchnl's GET_STATS; E810 counts none of three of them."""
-
-    rx_bytes: int = 0
-    rx_unicast: int = 0
-    rx_multicast: int = 0
-    rx_broadcast: int = 0
-    rx_discards: int = 0
-    rx_unknown_protocol: int = 0
-    tx_bytes: int = 0
-    tx_unicast: int = 0
-    tx_multicast: int = 0
-    tx_broadcast: int = 0
-    tx_discards: int = 0
-    tx_errors: int = 0
-
-    def to_bytes(self) -> bytes:
-        """96 bytes, as GET_STATS has them."""
-        return b"".join(getattr(self, f.name).to_bytes(8, "little") for f in fields(self))
-
-    @classmethod
-    def names(cls) -> list[str]:
-        """The counters' names, in order."""
-        return [f.name for f in fields(cls)]
-
-
-# Which register counts what of a VSI.
+# Which register counts what of a VSI, by the names of GET_STATS; E810 counts no rx_unknown_protocol and
+# no tx_discards.
 VSI_COUNTERS = {
     "rx_bytes": "GLV_GORC",
     "rx_unicast": "GLV_UPRC",
@@ -150,8 +124,8 @@ class VsiStats:
         self.counters = Counters(self.hw, VSI_COUNTERS, self.vsi)
 
     def read(self) -> EthStats:
-        """The counters as of now."""
-        return EthStats(**self.counters.totals())
+        """The counters as of now; those that there is no register for are 0."""
+        return EthStats.of(**self.counters.totals())
 
     def rebase(self) -> None:
         """After a reset that cleared hardware's counters."""
