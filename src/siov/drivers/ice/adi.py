@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from siov.drivers.ice.pf import IcePf
     from siov.drivers.ice.vsi import Vsi
 
-BROADCAST = b"\xff" * 6
-LENGTHS = ("ATQLEN", "ARQLEN")  # what is not put back after a reset
-# Kept over a reset: heads, tails and bases, in the order in which ice reads them.
+# Kept over a reset: heads, tails and bases, not the lengths.
 SAVED = ("ATQH", "ATQT", "ATQBAL", "ATQBAH", "ARQH", "ARQT", "ARQBAL", "ARQBAH")
 
 
@@ -41,7 +39,7 @@ class Adi:
         self.pf.dev.trace(function, f"VSI {self.vf_id} {detail}".rstrip())
 
     def cfg_pasid(self, pasid: int | None) -> None:
-        """Which address space its DMA reaches, None for none (ice_vsi_cfg_pasid); EBUSY while queues are on."""
+        """Which address space its DMA reaches, None for none; EBUSY while queues are on."""
         self.trace("cfg_pasid", "none" if pasid is None else f"PASID {pasid}")
         self.vsi.set_pasid(pasid)
         self.pasid = pasid
@@ -60,14 +58,14 @@ class Adi:
             hw.wr(f"VSI_MBX_{name}", 0, self.vf_id)
 
     def restore_mailbox(self) -> None:
-        """Put back what was saved; without the lengths both queues stay off, which tells the guest's driver."""
+        """Put back what was saved: without the lengths both queues stay off, and the guest sees that."""
         self.trace("ice_siov_restore_mbx_register")
         for name, value in self.saved.items():
             self.pf.hw.wr(f"VSI_MBX_{name}", value, self.vf_id)
         self.saved = {}
 
     def trigger_reset(self) -> None:
-        """Have the adapter reset the VSI and wait until it is done; ETIMEDOUT (ice_siov_trigger_reset_register)."""
+        """Have the adapter reset the VSI and wait until that is done; ETIMEDOUT."""
         self.trace("ice_siov_trigger_reset_register")
         self.vsi.reset()
 
@@ -78,7 +76,7 @@ class Adi:
         self.pf.hw.wr("VSIGEN_RSTAT", Control.VSIGEN_RSTAT.of(MADE=1), self.vf_id)
 
     def mask_vector(self, n: int, masked: bool) -> None:
-        """Hold a vector's message back, as Linux does while nobody has requested it; what fires stays pending."""
+        """Hold a vector's message back or let it go; what fires meanwhile stays pending."""
         mask_vector(self.pf, self.vsi.vectors[n], masked)
 
     def inspect(self) -> dict[str, object]:
@@ -122,17 +120,9 @@ def mask_vector(pf: IcePf, vector: IceVector, masked: bool) -> None:
         pf.irqs.table.mask(vector.index, masked)
 
 
-def ice_vf_init_host_cfg(adi: Adi) -> None:
-    """What it receives before its driver says anything: its own address and broadcast."""
-    adi.trace("ice_vf_init_host_cfg")
-    adi.vsi.add_mac(adi.mac)
-    adi.vsi.add_mac(BROADCAST)
-
-
 def _create(pf: IcePf, pairs: int, vectors: int, prefer: Prefer, name: str) -> Adi:
     adi = _ice_adi_vsi_setup(pf, pairs, vectors, prefer, name)
     try:
-        ice_vf_init_host_cfg(adi)
         for n in range(vectors):
             adi.mask_vector(n, masked=True)
         adi.ena_mapping()

@@ -1,4 +1,4 @@
-"""The virtual device composition module: mdev types of a function, and who is behind an instance (ice_vdcm.c)."""
+"""The virtual device composition module: mdev types of a function, and their instances (ice_vdcm.c)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from siov.host.sysfs import AttributeGroup
 from siov.spec.e810 import AqDesc
 
 if TYPE_CHECKING:
+    from siov.drivers.ice.link import LinkState
     from siov.drivers.ice.pf import IcePf
 
 DEFAULT_PAIRS = 4  # ICE_DFLT_QS_PER_SIOV_VF
@@ -109,23 +110,18 @@ class IceVdcm:
         """Take all virtual devices down and be no parent any more (ice_vdcm_deinit)."""
         self.pf.dev.trace("ice_vdcm_deinit")
         self.host.mdev.unregister_parent(self.pf.dev)
-        self.pf.mbx.receive(None)
-        self.pf.on_reset.remove(self._prepare_for_reset)
-        self.pf.on_rebuild.remove(self._rebuild)
-        self.pf.services.irqs.free_irq(self.bell)
+        self._forget()
 
     def register(self) -> None:
         """Be a parent, and take messages and news of resets."""
         self.pf.mbx.receive(self._message)
         self.pf.on_reset.append(self._prepare_for_reset)
         self.pf.on_rebuild.append(self._rebuild)
+        self.pf.link.listeners.append(self._link_changed)
         try:
             self.host.mdev.register_parent(self.pf.dev, self)
         except LinuxError:
-            self.pf.mbx.receive(None)
-            self.pf.on_reset.remove(self._prepare_for_reset)
-            self.pf.on_rebuild.remove(self._rebuild)
-            self.pf.services.irqs.free_irq(self.bell)
+            self._forget()
             raise
 
     def service(self) -> None:
@@ -151,6 +147,13 @@ class IceVdcm:
     def _vectors_free(self) -> int:
         return self.pf.irqs.msix_free + self.pf.irqs.ims_free
 
+    def _forget(self) -> None:
+        self.pf.mbx.receive(None)
+        self.pf.link.listeners.remove(self._link_changed)
+        self.pf.on_reset.remove(self._prepare_for_reset)
+        self.pf.on_rebuild.remove(self._rebuild)
+        self.pf.services.irqs.free_irq(self.bell)
+
     def _mdev_type(self, kind: VdevType) -> MdevType:
         who = f"8086:{kind.personality.device:04x}"
         text = f"{who} with {kind.pairs} queue pairs and {kind.vectors} vectors"
@@ -162,6 +165,10 @@ class IceVdcm:
             self.strangers += 1
         else:
             device.message(desc.COOKIE_HIGH, data)
+
+    def _link_changed(self, link: LinkState) -> None:
+        for device in self.devices.values():
+            device.link_changed()
 
     def _prepare_for_reset(self, pf: IcePf) -> None:
         for device in self.devices.values():

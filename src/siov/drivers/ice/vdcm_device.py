@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from errno import EBUSY, EINVAL
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from siov.drivers.ice.adi import Adi, ice_free_adi, ice_vf_init_host_cfg
+from siov.drivers.ice.adi import Adi, ice_free_adi
 from siov.drivers.ice.config import Personality
 from siov.drivers.ice.vdev import ADMINQ, ICR01, compose_layout
 from siov.host.linux import LinuxError
@@ -17,8 +17,9 @@ from siov.spec.vdev import MSIX_BAR_SIZE, AvfBar0
 from siov.spec.word import Word
 
 if TYPE_CHECKING:
-    from siov.drivers.ice.link import Link
+    from siov.drivers.ice.link import LinkState
     from siov.drivers.ice.vdcm import IceVdcm
+    from siov.drivers.ice.virtchnl.vsi_ops import VsiOps
 
 RW = RegionFlag.READ | RegionFlag.WRITE
 REGIONS = (RegionIndex.BAR0, RegionIndex.BAR3, RegionIndex.CONFIG)
@@ -30,8 +31,17 @@ class Messages(Protocol):
     def handle(self, op: int, data: bytes) -> None:
         """A message has come."""
 
+    def notify_link(self) -> None:
+        """Tell the guest the state of the link."""
+
     def notify_reset(self) -> None:
         """Tell the guest that a reset is coming."""
+
+    def start(self) -> None:
+        """Begin: receive frames to the default address and broadcast, and listen."""
+
+    def begin_reset(self) -> None:
+        """Refuse messages until `reset`."""
 
     def reset(self) -> None:
         """Begin anew: queues, filters and what was agreed upon are forgotten, the default address stays."""
@@ -61,6 +71,8 @@ class VdcmDevice:
         self.vdev = vdcm.host.compose(self.layout, (vdcm.bell.cpu, vdcm.bell.vector))
         self.vdev.set_state("disabled")
         self.messages = vdcm.host.attach(self)
+        adi.trace("ice_vf_init_host_cfg")
+        self.messages.start()
 
     # What VFIO asks for.
 
@@ -84,7 +96,8 @@ class VdcmDevice:
         with self.pf.lock:
             self.adi.trace("ice_vdcm_close_device")
             self.disable_irqs(IrqIndex.MSIX)
-            self.opened = self.listening = False
+            self.opened = False
+            self._deaf()
             self.vdev.set_state("disabled")
             if self.pf.resetting:
                 return  # hardware has forgotten everything, and the rebuild finds the device closed
@@ -184,9 +197,9 @@ class VdcmDevice:
         except LinuxError:
             return False  # the function's own mailbox is shut: it is being reset
 
-    def link(self) -> Link:
+    def link(self) -> LinkState:
         """The port's link."""
-        return self.pf.link
+        return self.pf.link.state
 
     def available_queue_pairs(self) -> int:
         """How many queue pairs it can have: those of its type."""
@@ -205,6 +218,11 @@ class VdcmDevice:
         else:
             self.dropped += 1
 
+    def link_changed(self) -> None:
+        """The port's link went up or down."""
+        if self.listening:
+            self.messages.notify_link()
+
     def act_on_notices(self) -> None:
         """Do what the guest asked for by registers and configuration space."""
         function_reset, written = self.vdev.take_notices()
@@ -218,7 +236,7 @@ class VdcmDevice:
         """The function or the adapter is about to be reset."""
         if self.opened:
             self.messages.notify_reset()
-        self.listening = False
+        self._deaf()
         self.vdev.set_state("disabled")
 
     def rebuild(self) -> None:
@@ -267,7 +285,7 @@ class VdcmDevice:
                 self.adi.trace("ice_reset_vf")
                 if notify:
                     self.messages.notify_reset()
-                self.listening = False
+                self._deaf()
                 self.vdev.set_state("disabled")
                 self.adi.clear_mailbox()
                 self.adi.trigger_reset()
@@ -291,10 +309,14 @@ class VdcmDevice:
         except LinuxError as why:
             self.pf.dev.error("ice_reset_vf", why, f"reset of VSI {self.adi.vf_id}")
 
+    def _deaf(self) -> None:
+        self.listening = False
+        self.messages.begin_reset()
+
     def _forget(self) -> None:
-        """Filters, agreements and kept registers are as in the beginning (ice_vf_rebuild_host_cfg)."""
+        """Filters, agreements and kept registers are as in the beginning."""
+        self.adi.trace("ice_vf_rebuild_host_cfg")
         self.messages.reset()
-        ice_vf_init_host_cfg(self.adi)
         self.vdev.reset()
 
     def _connect(self, n: int, fd: int | None) -> None:
@@ -311,7 +333,7 @@ class VdcmDevice:
 
     def _set_rss(self, offsets: set[int]) -> None:
         """The guest wrote registers of the hash: hand over each group of them whole."""
-        vsi, words = self.adi.vsi, AvfBar0
+        vsi, words = cast("VsiOps", self.adi.vsi), AvfBar0
         groups: tuple[tuple[type[Word], Callable[[bytes], None]], ...] = (
             (words.VFQF_HENA, lambda data: vsi.set_rss_hena(int.from_bytes(data, "little"))),
             (words.VFQF_HKEY, vsi.set_rss_key),
