@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from siov._core import Clock, Nic, Port
 from siov.drivers.ice.main import IceDriver, ice_module_exit, ice_module_init
 from siov.drivers.ice.pf import IcePf
-from siov.drivers.ice.services import Services, VdcmInit, WriteSlot
+from siov.drivers.ice.services import Services, VdcmInit
 from siov.host.core import DriverCore
 from siov.host.iommu import IntelIommu, PagingDomain, Stage
-from siov.host.irq import Handler, Irq, IrqVectors
+from siov.host.iommu.probe import probe_device
+from siov.host.irq import IrqVectors
 from siov.host.irq.remapping import InterruptRemapping
 from siov.host.linux import TraceEvent
-from siov.host.pci import Firmware, HostWindow, PciDev, PciSubsystem, pci_host_probe
+from siov.host.pci import Firmware, HostWindow, PciSubsystem, pci_host_probe
 from siov.host.physmem import PhysMem
 from siov.hw.e810.firmware import PortSettings, Settings
 from siov.hw.e810.function import build
@@ -25,35 +26,6 @@ RAM = 256 << 20
 KERNEL_END = 16 << 20
 MAC = bytes.fromhex("b49691a1b2c3")
 FAR = bytes([2, 0xFA, 0, 0, 0, 1])
-
-
-@dataclass(frozen=True)
-class Slot:
-    slot: int
-    irq: Irq
-
-
-@dataclass
-class Slots:
-    """Interrupt message storage by what the host has: a vector of a CPU, its message written to a slot."""
-
-    dev: PciDev
-    irqs: IrqVectors
-    count: int
-    write: WriteSlot
-    used: dict[int, Slot] = field(default_factory=dict)
-
-    def alloc(self, handler: Handler, name: str) -> Slot:
-        slot = next(n for n in range(self.count) if n not in self.used)
-        irq = self.irqs.request_irq(handler, name, self.dev.rid)
-        self.write(slot, irq.address, irq.data, 0)
-        given = self.used[slot] = Slot(slot, irq)
-        return given
-
-    def free(self, given: Slot) -> None:
-        self.write(given.slot, 0, 0, 1)
-        del self.used[given.slot]
-        self.irqs.free_irq(given.irq)
 
 
 class Vdcm:
@@ -111,9 +83,9 @@ class Server:
             remapping = InterruptRemapping(self.iommu, 8192)
             remapping.enable()
             self.irqs.remapper = remapping
-        self.services = Services(
-            self.mem, self.irqs, self.iommu, ats=ats, ims_domain=Slots, vdcm_init=Vdcm, poll=self.poll
-        )
+            probe_device(self.iommu, self.dev, ats=ats)
+        self.irqs.bypass = self.rc.core
+        self.services = Services(self.mem, self.irqs, self.iommu, vdcm_init=Vdcm, poll=self.poll)
         self.driver: IceDriver | None = None
 
     def load(self, *, queues: int = 0, vdcm: VdcmInit | None = Vdcm, siov: bool = True) -> IcePf:

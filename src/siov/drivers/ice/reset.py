@@ -89,6 +89,7 @@ def ice_prepare_for_reset(pf: IcePf, kind: str) -> None:
     pf.oicr.stop()
     for vsi in pf.vsis.values():
         vsi.forget_queues()
+    pf.switch.reset()
     pf.mbx.queue.close()
     pf.aq.queue.close()
 
@@ -105,6 +106,11 @@ def ice_rebuild(pf: IcePf, kind: str) -> None:
         for vsi in sorted(pf.vsis.values(), key=lambda v: (v.kind is not VsiKind.PF, v.num)):
             pf.dev.trace("ice_vsi_rebuild", f"VSI {vsi.num}")
             vsi.rebuild()
+        # Every VSI must be there before a rule that it shares with others.
+        for vsi in pf.vsis.values():
+            vsi.replay_filters()
+            vsi.eth_stats.rebase()
+        pf.port_stats.rebase()
         pf.mbx.queue.open()
         pf.resetting = None
         for hook in list(pf.on_rebuild):
