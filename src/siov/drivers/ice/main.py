@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from errno import EINVAL, EIO
-from typing import cast
 
 from siov.drivers.ice.dma import iommu_dev_enable_feature
 from siov.drivers.ice.irq import IceIrqs
 from siov.drivers.ice.netdev import IceNetdev
 from siov.drivers.ice.pf import IcePf
 from siov.drivers.ice.reset import function_reset, ice_init_ctrl, note_counts, set_pasid_mode
-from siov.drivers.ice.services import Services, VdcmInit
+from siov.drivers.ice.services import Services
 from siov.drivers.ice.stats import PortStats
 from siov.drivers.ice.vsi import VsiKind
 from siov.host.iommu.probe import pasid_bits
@@ -26,7 +24,6 @@ E810_IDS = (0x1591, 0x1592, 0x1593, 0x1599, 0x159A, 0x159B)  # E810-C and E810-X
 BROADCAST = b"\xff" * 6
 SIOV_BAR0 = 128 << 20  # bytes of BAR 0 that S-IOV needs at least
 DRIVER_NAME = b"ice"
-VDCM = "siov.drivers.ice.vdcm"
 
 
 class IceDriver(PciDriver):
@@ -171,9 +168,9 @@ def _ice_init_features(pf: IcePf, driver: IceDriver, undo: ExitStack) -> None:
 def ice_initialize_siov_res(pf: IcePf, undo: ExitStack) -> None:
     """The VDCM, and mailboxes by PASID (ice_siov.c); `undo` is what ice_deinit_siov_res does.
 
-    Without a VDCM (none is given, and there is no such module) S-IOV stays off.
+    Without a VDCM S-IOV stays off.
     """
-    init = pf.services.vdcm_init or _default_vdcm()
+    init = pf.services.vdcm_init
     pf.dev.trace("ice_initialize_siov_res")
     if init is None:
         pf.dev.trace("ice_initialize_siov_res", "there is no VDCM: S-IOV stays off")
@@ -195,17 +192,6 @@ def _ice_deinit_siov_res(pf: IcePf) -> None:
         pf.siov_enabled = False
         if not pf.hw.gone:
             set_pasid_mode(pf, on=False)
-
-
-def _default_vdcm() -> VdcmInit | None:
-    # By name, because the VDCM itself is made out of this driver's parts.
-    try:
-        module = importlib.import_module(VDCM)
-    except ModuleNotFoundError as error:
-        if error.name != VDCM:
-            raise
-        return None
-    return cast("VdcmInit", module.ice_vdcm_init)
 
 
 def _ice_vsi_release_all(pf: IcePf) -> None:
