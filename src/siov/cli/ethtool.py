@@ -95,10 +95,19 @@ def _drvinfo(device: str, info: dict[str, Any]) -> str:
 
 
 def _ring(device: str, ring: dict[str, int]) -> str:
-    lines = [f"Ring parameters for {device}:", "Pre-set maximums:"]
-    lines += [f"{name.upper()}:\t\t\t{ring[f'{name}_max_pending']}" for name in RING]
-    lines += ["Current hardware settings:"]
-    return "\n".join([*lines, *(f"{name.upper()}:\t\t\t{ring[field]}" for name, field in RING.items())])
+    def block(field: str) -> list[str]:
+        rx, tx = ring[f"rx{field}"], ring[f"tx{field}"]
+        return [f"RX:\t\t\t{rx}", "RX Mini:\t\tn/a", "RX Jumbo:\t\tn/a", f"TX:\t\t\t{tx}"]
+
+    return "\n".join(
+        [
+            f"Ring parameters for {device}:",
+            "Pre-set maximums:",
+            *block("_max_pending"),
+            "Current hardware settings:",
+            *block("_pending"),
+        ]
+    )
 
 
 def _stats(device: str, stats: dict[str, int]) -> str:
@@ -106,11 +115,11 @@ def _stats(device: str, stats: dict[str, int]) -> str:
 
 
 def _coalesce(device: str, params: dict[str, Any]) -> str:
-    lines = [f"Coalesce parameters for {device}:"]
-    for name, value in params.items():
-        text = ("on" if value else "off") if isinstance(value, bool) else str(value)
-        lines.append(f"{name.replace('_', '-')}: {text}")
-    return "\n".join(lines)
+    words = {True: "on", False: "off", None: "n/a"}
+    adaptive = [words[params.get(name)] for name in ("adaptive_rx", "adaptive_tx")]
+    lines = [f"Coalesce parameters for {device}:", f"Adaptive RX: {adaptive[0]}  TX: {adaptive[1]}"]
+    rest = {name: value for name, value in params.items() if not name.startswith("adaptive_")}
+    return "\n".join([*lines, *(f"{name.replace('_', '-')}: {value}" for name, value in rest.items())])
 
 
 def _rules(device: str, rules: list[dict[str, Any]]) -> str:

@@ -52,10 +52,10 @@ class NetdevApi(Protocol):
         """The statistics by name (ethtool -S)."""
 
     def get_coalesce(self) -> Mapping[str, int | bool]:
-        """Interrupt moderation by struct ethtool_coalesce's names; times in microseconds (ethtool -c)."""
+        """Interrupt moderation: rx_usecs, adaptive_rx and so on, in microseconds (ethtool -c)."""
 
     def set_coalesce(self, **params: int | bool) -> None:
-        """Change interrupt moderation (ethtool -C)."""
+        """Change interrupt moderation, by the words of `ethtool -C`, hyphens as underscores."""
 
     def get_rxnfc(self) -> Sequence[Mapping[str, Any]]:
         """The flow rules, each with its location, flow_type, fields and action (ethtool -n)."""

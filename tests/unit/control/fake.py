@@ -69,7 +69,7 @@ class Netdev:
         return {"rx_bytes": 1500, "tx_unicast": 1}
 
     def get_coalesce(self) -> dict[str, int | bool]:
-        return {"use_adaptive_rx_coalesce": True, "rx_coalesce_usecs": 50}
+        return {"adaptive_rx": True, "adaptive_tx": False, "rx_usecs": 50, "rx_usecs_high": 8}
 
     def set_coalesce(self, **params: int | bool) -> None:
         self.calls.append(("set_coalesce", params))
