@@ -3,6 +3,7 @@
 mod bench;
 mod bus;
 mod endpoint;
+mod iavf;
 mod iommu;
 mod mmu;
 mod nic;
@@ -21,6 +22,8 @@ mod _core {
     use super::bus::PyBus;
     #[pymodule_export]
     use super::endpoint::{PyEndpoint, PyTestFunction};
+    #[pymodule_export]
+    use super::iavf::PyGuestLoop;
     #[pymodule_export]
     use super::iommu::{PyHostMemory, PyRemappingUnit, bench_translate};
     #[pymodule_export]
