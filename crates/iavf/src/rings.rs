@@ -103,6 +103,13 @@ impl Rings {
         Ok(self.pairs.len() - 1)
     }
 
+    /// Gives up all pairs, and what was to be written to their registers; the counters stay.
+    pub fn clear(&mut self) {
+        self.counters = self.counters();
+        self.pairs.clear();
+        self.bells.clear();
+    }
+
     /// How many pairs there are.
     pub fn len(&self) -> usize {
         self.pairs.len()
@@ -129,8 +136,8 @@ impl Rings {
     /// Counters.
     pub fn counters(&self) -> RingCounters {
         let mut counters = self.counters;
-        counters.rx_oversize = self.pairs.iter().map(|pair| pair.rx.oversize).sum();
-        counters.tx_strange = self.pairs.iter().map(|pair| pair.tx.strange).sum();
+        counters.rx_oversize += self.pairs.iter().map(|pair| pair.rx.oversize).sum::<u64>();
+        counters.tx_strange += self.pairs.iter().map(|pair| pair.tx.strange).sum::<u64>();
         counters
     }
 

@@ -142,6 +142,19 @@ impl GuestLoop {
         })
     }
 
+    /// Takes a guest's queues away: nothing touches their memory and registers after that.
+    pub fn clear_pairs(&self, guest: u32) -> Result<(), LoopError> {
+        self.visit(|state| {
+            let seat = state.seats.get_mut(&guest).ok_or(LoopError::NoGuest(guest))?;
+            for fd in seat.vectors.drain(..) {
+                epoll::delete(&self.epoll, fd)?;
+            }
+            seat.guest.rings.clear();
+            seat.exit = None;
+            Ok(())
+        })
+    }
+
     /// Does something with a guest.
     pub fn with<T>(&self, guest: u32, work: impl FnOnce(&mut Guest) -> T) -> Result<T, LoopError> {
         self.visit(|state| {
