@@ -92,7 +92,8 @@ def pci_msix_vec_count(dev: PciDev) -> int:
 def pci_alloc_irq_vectors(dev: PciDev, irqs: IrqVectors, handlers: Sequence[Handler]) -> MsixVectors:
     """Give vector n of the device's table to `handlers[n]` and switch MSI-X on, until the driver lets go.
 
-    More can be taken later, with `alloc_irq_at`. ENOSPC when the table is smaller than the list, or the CPUs have no vector left.
+    More can be taken later, with `alloc_irq_at`. ENOSPC when the table is smaller than the list, or the
+    CPUs have no vector left.
     """
     at = _at(dev)
     have = pci_msix_vec_count(dev)
