@@ -9,16 +9,19 @@ from pathlib import Path
 from siov._core import Bus, Clock, Nic, Port, RegFile
 from siov.errors import ScenarioError
 from siov.host.core import DriverCore
+from siov.host.iommu.ids import Ids, pasid_allocator
 from siov.host.iommu.iommu import IntelIommu
 from siov.host.iommu.probe import probe_device
 from siov.host.irq import IrqVectors
 from siov.host.irq.remapping import InterruptRemapping
 from siov.host.linux import TraceEvent
 from siov.host.lspci import PciFunctionView
+from siov.host.mdev import MdevCore, Mdevctl
 from siov.host.pci import Firmware, HostWindow, PciSubsystem, pci_host_probe
 from siov.host.pci.probe import HostBridge
 from siov.host.pci.view import function_view
 from siov.host.physmem import PhysMem
+from siov.host.sysfs import Sysfs
 from siov.hw.e810.engine import Engine
 from siov.hw.e810.function import E810Function
 from siov.hw.memory import HostDram
@@ -54,6 +57,8 @@ class Platform:
     irqs: IrqVectors
     pci: PciSubsystem
     threads: Threads
+    mdev: Mdevctl
+    pasids: Ids = field(default_factory=pasid_allocator)
     host_bridge: HostBridge | None = None
     memory: PhysMem | None = None
     iommu: IntelIommu | None = None
@@ -70,6 +75,11 @@ class Platform:
             if w.kind is not WindowKind.CONFIG
         )
         return Firmware(ECAM_BASE, windows)
+
+    @property
+    def sysfs(self) -> Sysfs:
+        """The host's devices by path, as below /sys."""
+        return self.core.sysfs
 
     def start(self) -> None:
         """Have the server run by itself, on threads of its own; `OSError` when there are none left."""
@@ -116,6 +126,7 @@ class Platform:
             if spec.nic is not None:
                 rid = int(self.functions[spec.name].bdf)
                 probe_device(iommu, devices[rid], ats=spec.nic.atc != "off")
+        self.pasids.reserve(space.pasid for space in self.scenario.space if space.pasid is not None)
         for space in self.scenario.space:
             rid = int(self.functions[space.function].bdf)
             if space.pasid is None and (rid, None) in iommu.attached:
@@ -139,6 +150,7 @@ class Platform:
                 "irq": self.irqs.inspect(),
                 "threads": self.threads.inspect(),
                 "iommu": self.iommu.inspect() if self.iommu else None,
+                "mdev": self.mdev.inspect(),
                 "kvm": {guest.spec.name: guest.inspect() for guest in self.vms},
                 "pci": self.host_bridge.inspect() if self.host_bridge else None,
             },
@@ -186,7 +198,8 @@ def build(scenario: Scenario | None = None) -> Platform:
     root_complex.on_vector = irqs.interrupt
     irqs.bypass = root_complex.core
     threads = Threads(root_complex, [f for f in functions.values() if isinstance(f, E810Function)])
-    return Platform(scenario, memory, root_complex, functions, core, irqs, pci, threads, trace=trace)
+    mdev = Mdevctl(MdevCore(core).register())
+    return Platform(scenario, memory, root_complex, functions, core, irqs, pci, threads, mdev, trace=trace)
 
 
 def _engines(bus: Bus, clock: Clock) -> Callable[[NicSpec, RegFile, Port | None], Engine]:

@@ -14,7 +14,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "build a server from a scenario and show what it does"),
     "explain": ("explain", "show a translation step by step"),
     "lspci": ("lspci", "list the PCI functions of a server, in the format of pciutils"),
-    "serve": ("serve", "serve devices to VMMs on vfio-user sockets"),
+    "serve": ("serve", "keep a server running, and serve devices to VMMs on vfio-user sockets"),
+    "mdev": ("mdev", "list, create and remove a running server's mediated devices"),
+    "ethtool": ("ethtool", "show and change a running server's network interfaces, as ethtool does"),
+    "bridge": ("bridge", "show or change an adapter's bridge mode, VEB or VEPA"),
+    "inspect": ("inspect", "show the state of a running server, or a part of it by path"),
+    "sysfs": ("sysfs", "run a program such as mdevctl that sees a running server's sysfs as /sys"),
     "vm": ("vm", "fetch the guest rig, or run a Linux guest on a served device"),
     "bench": ("bench", "measure, and print medians as JSON"),
 }

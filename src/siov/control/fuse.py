@@ -1,4 +1,4 @@
-"""Serves a sysfs as a FUSE file system (include/uapi/linux/fuse.h, protocol 7.31), so that programs see it."""
+"""Serves a sysfs as a FUSE file system, so that programs see it (include/uapi/linux/fuse.h, 7.31)."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class FuseServer:
         if opcode == Opcode.FORGET:
             gone = [(node, struct.unpack_from("<Q", body)[0])]
         elif opcode == Opcode.BATCH_FORGET:
-            gone = [one for one in struct.iter_unpack("<QQ", body[8 : 8 + len(body[8:]) // 16 * 16])]
+            gone = list(struct.iter_unpack("<QQ", body[8 : 8 + len(body[8:]) // 16 * 16]))
         else:
             gone = []
         for each, count in gone:
