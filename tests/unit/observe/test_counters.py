@@ -73,7 +73,7 @@ def test_every_reason_of_the_switch_and_of_ports_has_its_words():
     reasons = "no_source anti_spoof tx_vlan_prune override rule source_prune rx_vlan_prune lan_disabled"
     for reason in [*reasons.split(), "no_destination"]:
         assert ("*dropped", reason) in have
-    for reason in "link_down overflow length malformed os limit filtered".split():
+    for reason in ["link_down", "overflow", "length", "malformed", "os", "limit", "filtered"]:
         assert ("*counters", f"dropped_{reason}") in have
     assert all(meaning.why for meaning in MEANINGS if meaning.topic == DROPPED)
 

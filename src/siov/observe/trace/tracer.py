@@ -35,7 +35,9 @@ class Emit(Protocol):
 class Source(Protocol):
     """A place where steps are seen. It costs nothing while nobody listens."""
 
-    kinds: Collection[Kind]
+    @property
+    def kinds(self) -> Collection[Kind]:
+        """What it tells of."""
 
     def listen(self, emit: Emit) -> None:
         """Tell each step from now on."""
