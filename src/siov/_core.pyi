@@ -391,7 +391,7 @@ class Nic:
         are recorded as the counters count; with `drops` also those that did not pass, and why.
         """
     def capture_stop(self, target: tuple[str, int], writer: Capture | None = None) -> int:
-        """Record there no more, into this file or any; how many recordings ended. No frame comes afterwards."""
+        """Record there no more, into this file or any: how many recordings ended. No frame comes later."""
     def start(self) -> None:
         """Give each worker a thread; `OSError` when the system has none left."""
     def stop(self) -> None:
@@ -616,7 +616,7 @@ class Capture:
     def flush(self) -> None:
         """Put into the file what was recorded; a NIC's worker does so after each batch."""
     def inspect(self) -> dict[str, Any]:
-        """`path`, `size` and `limit` in bytes, frames `lost` on the disk, and what went wrong last (`trouble`).
+        """`path`, `size` and `limit` in bytes, frames `lost` on the disk, `trouble` (what went wrong last).
 
         `interfaces` by number: `name`, frames `inbound`, `outbound`, and `dropped` for want of room.
         """

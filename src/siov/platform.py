@@ -14,7 +14,6 @@ from siov.host.iommu.iommu import IntelIommu
 from siov.host.iommu.probe import probe_device
 from siov.host.irq import IrqVectors
 from siov.host.irq.remapping import InterruptRemapping
-from siov.host.linux import TraceEvent
 from siov.host.lspci import PciFunctionView
 from siov.host.mdev import MdevCore, Mdevctl
 from siov.host.pci import Firmware, HostWindow, PciSubsystem, pci_host_probe
@@ -29,6 +28,9 @@ from siov.hw.pcie.function import Function
 from siov.hw.pcie.root_complex import ECAM_SIZE, RootComplex, Window, WindowKind
 from siov.hw.vtd import RemappingUnit
 from siov.nics import Nics, plug
+from siov.observe.capture import CaptureManager
+from siov.observe.server import Watch
+from siov.observe.trace import Tracer
 from siov.scenario import Scenario, load
 from siov.scenario_nic import NicSpec
 from siov.spaces import Space, add_space
@@ -58,13 +60,14 @@ class Platform:
     pci: PciSubsystem
     threads: Threads
     mdev: Mdevctl
+    clock: Clock
+    watch: Watch
     pasids: Ids = field(default_factory=pasid_allocator)
     host_bridge: HostBridge | None = None
     memory: PhysMem | None = None
     iommu: IntelIommu | None = None
     spaces: list[Space] = field(default_factory=list)
     vms: list[GuestVm] = field(default_factory=list)
-    trace: list[TraceEvent] = field(default_factory=list)
 
     @property
     def firmware(self) -> Firmware:
@@ -75,6 +78,16 @@ class Platform:
             if w.kind is not WindowKind.CONFIG
         )
         return Firmware(ECAM_BASE, windows)
+
+    @property
+    def tracer(self) -> Tracer:
+        """The event trace: what the host does, step by step, while somebody listens."""
+        return self.watch.tracer
+
+    @property
+    def capture(self) -> CaptureManager:
+        """Captures of frames at VSIs and ports."""
+        return self.watch.capture
 
     @property
     def sysfs(self) -> Sysfs:
@@ -102,10 +115,14 @@ class Platform:
 
     def enumerate(self) -> HostBridge:
         """Have the host find every function and give out buses and addresses."""
-        self.host_bridge = pci_host_probe(self.root_complex, self.firmware, self.pci)
-        memory = self.memory = PhysMem(
-            self.root_complex, KERNEL_END, self.scenario.machine.memory - KERNEL_END
-        )
+        mmio = self.watch.mmio
+        self.watch.look_at_config(ECAM_BASE, ECAM_SIZE, self._function_name)
+        self.host_bridge = pci_host_probe(mmio, self.firmware, self.pci)
+        memory = self.memory = PhysMem(mmio, KERNEL_END, self.scenario.machine.memory - KERNEL_END)
+        for dev in self.host_bridge.devices():
+            name = self._function_name(dev.rid)
+            if isinstance(self.functions.get(name), E810Function):
+                self.watch.look_at_nic(name, dev)
         self._start_iommu(memory)
         for vpid, spec in enumerate(self.scenario.vm, start=1):
             self.vms.append(add_vm(memory, self.dram.core, spec, vpid))
@@ -115,6 +132,7 @@ class Platform:
         """Have the host switch translation on and map what the scenario says."""
         if self.scenario.iommu is None or self.host_bridge is None:
             return
+        self.watch.look_at_unit("vtd0", VTD_BASE)
         iommu = IntelIommu(memory, VTD_BASE, scalable=self.scenario.iommu.mode == "scalable")
         iommu.enable()
         self.iommu = iommu
@@ -132,6 +150,11 @@ class Platform:
             if space.pasid is None and (rid, None) in iommu.attached:
                 iommu.detach(rid)  # from passing through
             self.spaces.append(add_space(iommu, devices[rid], space))
+
+    def _function_name(self, rid: int) -> str:
+        """A function by its name in the scenario, or by its routing id."""
+        named = (name for name, function in self.functions.items() if int(function.bdf) == rid)
+        return next(named, f"{rid >> 8:02x}:{rid >> 3 & 31:02x}.{rid & 7}")
 
     def lspci(self) -> list[PciFunctionView]:
         """Every function as `lspci` sees it; none before enumeration."""
@@ -151,6 +174,8 @@ class Platform:
                 "threads": self.threads.inspect(),
                 "iommu": self.iommu.inspect() if self.iommu else None,
                 "mdev": self.mdev.inspect(),
+                "trace": self.tracer.inspect(),
+                "captures": self.capture.inspect(),
                 "kvm": {guest.spec.name: guest.inspect() for guest in self.vms},
                 "pci": self.host_bridge.inspect() if self.host_bridge else None,
             },
@@ -191,15 +216,25 @@ def build(scenario: Scenario | None = None) -> Platform:
             caches=given.caches(),
         )
         root_complex.add_unit(unit)
-    trace: list[TraceEvent] = []
-    core = DriverCore(trace.append)
+    core = DriverCore()
     pci = PciSubsystem(core, "pci")
     pci.register()
     root_complex.on_vector = irqs.interrupt
     irqs.bypass = root_complex.core
     threads = Threads(root_complex, [f for f in functions.values() if isinstance(f, E810Function)])
-    mdev = Mdevctl(MdevCore(core).register())
-    return Platform(scenario, memory, root_complex, functions, core, irqs, pci, threads, mdev, trace=trace)
+    instances = MdevCore(core).register()
+    engines = {name: f.device.engine for name, f in functions.items() if isinstance(f, E810Function)}
+    watch = Watch.make(
+        root_complex,
+        core,
+        irqs,
+        clock,
+        adapters=lambda: {name: engine for name, engine in engines.items() if isinstance(engine, Nic)},
+        instances=lambda: list(instances.devices.values()),
+        scenario=scenario.name,
+    )
+    mdev = Mdevctl(instances)
+    return Platform(scenario, memory, root_complex, functions, core, irqs, pci, threads, mdev, clock, watch)
 
 
 def _engines(bus: Bus, clock: Clock) -> Callable[[NicSpec, RegFile, Port | None], Engine]:
