@@ -268,3 +268,51 @@ def tagged(frame: bytes, *found: tuple[type[Packet], int]) -> bytes:
     for layer in layers(whole)[1:-1]:
         layer.type = 0x8100
     return bytes(whole) + bytes(inside)
+
+
+def kind_of(frame: Packet) -> str:
+    """The name that the table of packet types has for a frame, by the headers that scapy finds in it."""
+    name, tunnelled, inside = "", False, ""
+    for layer in layers(frame)[1:]:
+        match layer:
+            case IP() | IPv6():
+                between = "_GRENAT" if tunnelled else "_IP"
+                name += (between + inside if name else "") + "_" * bool(name)
+                name += "IPV4" if isinstance(layer, IP) else "IPV6"
+                last = layer
+                tunnelled, inside = False, ""
+            case GRE() | VXLAN() | GENEVE():
+                tunnelled = True
+            case Ether():
+                inside = "_MAC"
+            case Dot1Q() if inside:
+                inside = "_MAC_VLAN"
+    [transport] = [type(layer) for layer in layers(last) if isinstance(layer, (TCP, UDP, SCTP))]
+    return name + "_" + transport.__name__
+
+
+def wrong_checksums(raw: bytes) -> dict[str, bool]:
+    """Which checksums of a frame are not scapy's, by the names of a receive descriptor's bits."""
+    frame = Ether(raw)
+    headers = [layer for layer in layers(frame) if isinstance(layer, (IP, IPv6))]
+    transports = [layer for layer in layers(frame) if isinstance(layer, (TCP, UDP, SCTP))]
+    wrong = {"IPE": differs(headers[-1]), "EIPE": len(headers) > 1 and differs(headers[0])}
+    below = [layer for layer in transports if layer in layers(headers[-1])]
+    wrong["L4E"] = bool(below) and differs(below[-1])
+    outer = [layer for layer in transports if layer not in layers(headers[-1])]
+    wrong["EUDPE"] = bool(outer) and outer[0].chksum != 0 and differs(outer[0])
+    return wrong
+
+
+def differs(layer: Any) -> bool:
+    """Whether the checksum of a header is another than scapy computes; IPv6 has none."""
+    if isinstance(layer, IPv6):
+        return False
+    told, layer.chksum = layer.chksum, None
+    whole = layer
+    while whole.underlayer is not None:
+        whole = whole.underlayer
+    at = len(whole) - len(layer)
+    again = type(layer)(bytes(whole)[at:])
+    layer.chksum = told
+    return bool(again.chksum != told)

@@ -1,15 +1,29 @@
-"""A thousand random frames of each kind against scapy's lengths, checksums and tags; tshark reads them all."""
+"""A thousand random frames of each kind against scapy's lengths, checksums, tags; tshark reads them all."""
 
 import random
 
 import pytest
 import tshark
-from random_frames import Sent, clear_length, cut, pseudo, random_payload, simple, tagged, tags, tunnelled
+from random_frames import (
+    Sent,
+    clear_length,
+    cut,
+    kind_of,
+    pseudo,
+    random_payload,
+    simple,
+    tagged,
+    tags,
+    tunnelled,
+    wrong_checksums,
+)
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
+from scapy.layers.sctp import SCTP
 from scapy.packet import Raw
 
 from siov._core import Clock, Port
-from siov.spec.e810 import AqOpcode, AqSetPortParams, VsiProperties
+from siov.spec.e810 import RXDID, AqOpcode, AqSetPortParams, Ptype, RxFlexNicQw1, RxFlexQw0, VsiProperties
 
 from .driver import E810Driver
 from .frames import A, B, padded
@@ -182,6 +196,43 @@ def test_tags_that_are_taken_out_of_random_frames_are_scapys(nic, wire, machine,
 def test_scapys_double_tags_are_what_the_test_takes_them_for():
     frame = tagged(bytes(Ether(type=0x88B5) / Raw(b"x")), (Dot1AD, 0x2064), (Dot1Q, 0x3065))
     assert frame[12:22].hex() == "88a820648100306588b5"
+
+
+def spoiled(rng: random.Random, sent: Sent) -> bytes:
+    """The frame, often with a checksum or the payload changed."""
+    raw = bytearray(sent.expected)
+    places = [sent.offset(sent.transport) + {TCP: 17, UDP: 7, SCTP: 11}[type(sent.transport)]]
+    places += [sent.offset(ip) + 11 for ip in (sent.inner, sent.outer) if isinstance(ip, IP)]
+    if sent.context.get("L4T_CS"):
+        places.append(sent.offset(sent.outer) + 4 * sent.context["EIPLEN"] + 7)
+    if bytes(sent.transport.payload):
+        places.append(len(raw) - 1)
+    for place in places:
+        if rng.random() < 0.2:
+            raw[place] ^= 1 << rng.randrange(8)
+    return bytes(raw)
+
+
+@pytest.mark.parametrize("kind", [simple, tunnelled])
+def test_packet_types_and_checks_of_random_received_frames_are_scapys(nic, wire, machine, rng, kind):
+    """The packet type by name, and each of the four error bits of a flex descriptor."""
+    vsi = nic.vsi(2, size=256, rxdid=RXDID.FLEX_NIC)
+    kinds, errors = set(), set()
+    for _ in range(FRAMES // BATCH):
+        frames = [spoiled(rng, kind(rng, MACS)) for _ in range(BATCH)]
+        wire.send(machine, *frames)
+        got = vsi.rx[0].take()
+        assert [one.data for one in got] == frames
+        for one in got:
+            word = RxFlexNicQw1(one.qword(1))
+            found = {name: bool(getattr(word, name)) for name in ("IPE", "EIPE", "L4E", "EUDPE")}
+            wrong = wrong_checksums(one.data)
+            assert found == wrong, repr(Ether(one.data))
+            name = Ptype(RxFlexQw0(one.qword(0)).PTYPE).name
+            assert name == kind_of(Ether(one.data))
+            kinds.add(name)
+            errors |= {bit for bit, is_wrong in wrong.items() if is_wrong}
+    assert (len(kinds), len(errors)) == {simple: (6, 2), tunnelled: (36, 4)}[kind]
 
 
 @tshark.needed
