@@ -181,6 +181,15 @@ class Bus:
         """
     def set_scope(self, unit: int, scope: Set[int] | None) -> None:
         """Change a unit's scope; `IndexError` when there is no such unit."""
+    def map_mmio(self, claims: list[tuple[int, int, Nic, int]]) -> None:
+        """Which BARs answer to the CPU: (physical address, bytes, adapter, BAR) of each, in place of before.
+
+        `ValueError` when two overlap.
+        """
+    def mmio_read(self, at: int, size: int) -> bytes | None:
+        """The CPU reads 1 to 8 bytes at a physical address; None where none of these BARs answers."""
+    def mmio_write(self, at: int, data: bytes) -> bool | None:
+        """The CPU writes 1 to 8 bytes; whether firmware has something to do then, None as in `mmio_read`."""
     def message(self, rid: int, address: int, data: int) -> None:
         """Take an interrupt message of a function, by the unit in whose scope it is."""
     @property

@@ -10,7 +10,9 @@ from siov._core import Bus, Clock, Nic, Port, RegFile
 from siov.errors import ScenarioError
 from siov.host.core import DriverCore
 from siov.host.iommu.iommu import IntelIommu
+from siov.host.iommu.probe import probe_device
 from siov.host.irq import IrqVectors
+from siov.host.irq.remapping import InterruptRemapping
 from siov.host.linux import TraceEvent
 from siov.host.lspci import PciFunctionView
 from siov.host.pci import Firmware, HostWindow, PciSubsystem, pci_host_probe
@@ -18,6 +20,7 @@ from siov.host.pci.probe import HostBridge
 from siov.host.pci.view import function_view
 from siov.host.physmem import PhysMem
 from siov.hw.e810.engine import Engine
+from siov.hw.e810.function import E810Function
 from siov.hw.memory import HostDram
 from siov.hw.pcie.function import Function
 from siov.hw.pcie.root_complex import ECAM_SIZE, RootComplex, Window, WindowKind
@@ -26,6 +29,7 @@ from siov.nics import Nics, plug
 from siov.scenario import Scenario, load
 from siov.scenario_nic import NicSpec
 from siov.spaces import Space, add_space
+from siov.threads import Threads
 from siov.topology import build_topology
 from siov.vms import GuestVm, add_vm
 
@@ -49,7 +53,9 @@ class Platform:
     core: DriverCore
     irqs: IrqVectors
     pci: PciSubsystem
+    threads: Threads
     host_bridge: HostBridge | None = None
+    memory: PhysMem | None = None
     iommu: IntelIommu | None = None
     spaces: list[Space] = field(default_factory=list)
     vms: list[GuestVm] = field(default_factory=list)
@@ -65,10 +71,31 @@ class Platform:
         )
         return Firmware(ECAM_BASE, windows)
 
+    def start(self) -> None:
+        """Have the server run by itself, on threads of its own; `OSError` when there are none left."""
+        self.threads.start()
+
+    def stop(self) -> None:
+        """Stand still again; what is under way is done by `pump`."""
+        self.threads.stop()
+
+    def pump(self) -> int:
+        """Without threads: do what devices and host have to do, until nothing is left; gives the rounds."""
+        return self.threads.pump()
+
+    def __enter__(self) -> Platform:
+        self.start()
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        self.stop()
+
     def enumerate(self) -> HostBridge:
         """Have the host find every function and give out buses and addresses."""
         self.host_bridge = pci_host_probe(self.root_complex, self.firmware, self.pci)
-        memory = PhysMem(self.root_complex, KERNEL_END, self.scenario.machine.memory - KERNEL_END)
+        memory = self.memory = PhysMem(
+            self.root_complex, KERNEL_END, self.scenario.machine.memory - KERNEL_END
+        )
         self._start_iommu(memory)
         for vpid, spec in enumerate(self.scenario.vm, start=1):
             self.vms.append(add_vm(memory, self.dram.core, spec, vpid))
@@ -81,10 +108,19 @@ class Platform:
         iommu = IntelIommu(memory, VTD_BASE, scalable=self.scenario.iommu.mode == "scalable")
         iommu.enable()
         self.iommu = iommu
+        remapping = InterruptRemapping(iommu)
+        remapping.enable()
+        self.irqs.remapper = remapping
         devices = {dev.rid: dev for dev in self.host_bridge.devices()}
-        for spec in self.scenario.space:
-            rid = int(self.functions[spec.function].bdf)
-            self.spaces.append(add_space(iommu, devices[rid], spec))
+        for spec in self.scenario.function:
+            if spec.nic is not None:
+                rid = int(self.functions[spec.name].bdf)
+                probe_device(iommu, devices[rid], ats=spec.nic.atc != "off")
+        for space in self.scenario.space:
+            rid = int(self.functions[space.function].bdf)
+            if space.pasid is None and (rid, None) in iommu.attached:
+                iommu.detach(rid)  # from passing through
+            self.spaces.append(add_space(iommu, devices[rid], space))
 
     def lspci(self) -> list[PciFunctionView]:
         """Every function as `lspci` sees it; none before enumeration."""
@@ -101,6 +137,7 @@ class Platform:
             "host": {
                 "core": self.core.inspect(),
                 "irq": self.irqs.inspect(),
+                "threads": self.threads.inspect(),
                 "iommu": self.iommu.inspect() if self.iommu else None,
                 "kvm": {guest.spec.name: guest.inspect() for guest in self.vms},
                 "pci": self.host_bridge.inspect() if self.host_bridge else None,
@@ -117,8 +154,8 @@ class Platform:
 def build(scenario: Scenario | None = None) -> Platform:
     """A server as the scenario says, not yet enumerated; `ScenarioError` when parts contradict each other."""
     scenario = scenario or load(BUILT_IN)
-    irqs = IrqVectors()
     machine = scenario.machine
+    irqs = IrqVectors(machine.cpus)
     memory = HostDram(machine.memory)
     outbound = [
         Window(ECAM_BASE, ECAM_SIZE, 0, WindowKind.CONFIG),
@@ -147,7 +184,9 @@ def build(scenario: Scenario | None = None) -> Platform:
     pci = PciSubsystem(core, "pci")
     pci.register()
     root_complex.on_vector = irqs.interrupt
-    return Platform(scenario, memory, root_complex, functions, core, irqs, pci, trace=trace)
+    irqs.bypass = root_complex.core
+    threads = Threads(root_complex, [f for f in functions.values() if isinstance(f, E810Function)])
+    return Platform(scenario, memory, root_complex, functions, core, irqs, pci, threads, trace=trace)
 
 
 def _engines(bus: Bus, clock: Clock) -> Callable[[NicSpec, RegFile, Port | None], Engine]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from siov.host.iommu.cache import Stage
 from siov.host.iommu.domain import Domain, PagingDomain
 from siov.host.iommu.iommu import IntelIommu
+from siov.host.iommu.probe import pasid_bits
 from siov.host.pci.access import Mmio
 from siov.host.pci.dev import PciDev
 from siov.host.pgtable import PageTable, Prot
 from siov.host.physmem import PAGE_SIZE, PhysMem
 from siov.scenario import SpaceSpec
-from siov.spec.pcie import ExtendedCapabilityId, Pasid
 
 # Memory of a nested guest that holds its own page tables, in front of what is mapped.
 GUEST_TABLES = 2 << 20
@@ -47,7 +47,7 @@ class GuestMemory:
 def add_space(iommu: IntelIommu, dev: PciDev, spec: SpaceSpec) -> Space:
     """Map new memory for a function as the scenario says, and attach it; errors as `IntelIommu.attach`."""
     if dev.rid not in iommu.devices:
-        iommu.add_device(dev.rid, pasid_bits=_pasid_bits(dev) if iommu.scalable else 0)
+        iommu.add_device(dev.rid, pasid_bits=pasid_bits(dev) if iommu.scalable else 0)
     domain, memory = _domain(iommu, spec)
     iommu.attach(domain, dev.rid, spec.pasid)
     return Space(spec, dev.rid, domain, memory)
@@ -82,8 +82,3 @@ def _guest_table(iommu: IntelIommu, guest: PhysMem, spec: SpaceSpec) -> PageTabl
     own.free()
     table.map(spec.iova, GUEST_TABLES, spec.size, Prot.READ | Prot.WRITE)
     return table
-
-
-def _pasid_bits(dev: PciDev) -> int:
-    at = dev.find_capability(ExtendedCapabilityId.PASID)
-    return 0 if at is None else dev.read_config(Pasid.CAP, at + Pasid.CAP.at).WIDTH

@@ -52,7 +52,7 @@ BAD = {
     ),
     "unknown key in machine": (
         {"machine": {"ram": 1}},
-        ["machine.ram is no known key", "memory, mmio32, mmio64"],
+        ["machine.ram is no known key", "memory, cpus, mmio32, mmio64"],
     ),
     "unknown key in a BAR": (
         scenario(function(bars=[{**BAR, "siez": 1}])),

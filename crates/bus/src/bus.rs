@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use siov_iommu::{DeviceInvalidation, Interrupt, Outbound, Pasid, Rid, Unit};
-use siov_mem::HostMemory;
+use siov_mem::{HostMemory, Hpa};
 use siov_spec::msi::{MsiAddress, MsiData};
 
-use crate::{BusError, Cpus, Gate};
+use crate::mmio::Claims;
+use crate::{BusError, Claim, Cpus, Gate};
 
 /// Remapping units of one bus: as many as the largest machines have.
 const MAX_UNITS: usize = 64;
@@ -53,6 +54,7 @@ pub struct Bus {
     generation: AtomicU64,
     functions: Mutex<HashMap<Rid, Weak<dyn Downstream>>>,
     cpus: Cpus,
+    claims: Claims,
     /// A batch has left something to deliver.
     unsettled: AtomicBool,
     /// One thread settles at a time, so that nobody returns before what it has caused is done.
@@ -75,6 +77,7 @@ impl Bus {
             generation: AtomicU64::new(0),
             functions: Mutex::default(),
             cpus: Cpus::default(),
+            claims: Claims::default(),
             unsettled: AtomicBool::new(false),
             settling: Mutex::default(),
         })
@@ -88,6 +91,37 @@ impl Bus {
     /// The CPUs' side of interrupts.
     pub fn cpus(&self) -> &Cpus {
         &self.cpus
+    }
+
+    /// Which functions answer to the CPU's accesses from now on, in place of those before.
+    pub fn map_mmio(&self, claims: Vec<Claim>) -> Result<(), BusError> {
+        self.claims.set(claims).map_err(|claim| BusError::Overlap(claim.start.0))
+    }
+
+    /// The CPU reads registers; false where no function that was given by [`Self::map_mmio`] answers.
+    pub fn mmio_read(&self, at: Hpa, data: &mut [u8]) -> bool {
+        let Some((target, offset)) = self.claims.find(at, data.len()) else { return false };
+        target.read(offset, data);
+        true
+    }
+
+    /// The CPU writes registers; whether the function's firmware has something to do then, or `None` where no
+    /// function answers.
+    pub fn mmio_write(&self, at: Hpa, data: &[u8]) -> Option<bool> {
+        let (target, offset) = self.claims.find(at, data.len())?;
+        Some(target.write(offset, data))
+    }
+
+    /// Reads a register of 32 bits; all ones where no function answers.
+    pub fn mmio_read32(&self, at: Hpa) -> u32 {
+        let mut data = [0xFF; 4];
+        self.mmio_read(at, &mut data);
+        u32::from_le_bytes(data)
+    }
+
+    /// Writes a register of 32 bits; lost where no function answers.
+    pub fn mmio_write32(&self, at: Hpa, value: u32) {
+        self.mmio_write(at, &value.to_le_bytes());
     }
 
     /// Puts a unit in front of the requesters of a scope, `None` for all; the first that was added of those

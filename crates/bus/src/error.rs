@@ -39,4 +39,7 @@ pub enum BusError {
     /// What was given to be signalled is not an eventfd.
     #[error("not an eventfd")]
     NotAnEventfd,
+    /// Two functions that claim one physical address.
+    #[error("two functions answer at {0:#x}")]
+    Overlap(u64),
 }

@@ -13,6 +13,7 @@ mod cpus;
 mod dma;
 mod error;
 mod gate;
+mod mmio;
 mod requester;
 mod shard;
 
@@ -21,6 +22,7 @@ pub use cpus::{Counted, Cpus, Pending, Target};
 pub use dma::{Dma, DmaPort};
 pub use error::{BusError, DmaError};
 pub use gate::Gate;
+pub use mmio::{Claim, Mmio};
 pub use requester::{Requester, Traffic};
 pub use siov_iommu::{DeviceInvalidation, Geometry, Pasid, Rid, Unit};
 pub use siov_mem::{Hpa, Iova};

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-use siov_bus::{Bus, BusError, Target, Unanswered};
+use siov_bus::{Bus, BusError, Claim, Hpa, Target, Unanswered};
 use siov_iommu::{DeviceInvalidation, Rid};
 
 use crate::iommu::{PyHostMemory, PyRemappingUnit};
+use crate::nic::PyNic;
 
 /// Host memory, remapping units, and the CPUs' side of interrupts.
 #[pyclass(frozen, module = "siov._core", name = "Bus")]
@@ -41,6 +42,28 @@ impl PyBus {
 
     fn set_scope(&self, py: Python<'_>, unit: usize, scope: Option<HashSet<u16>>) -> PyResult<()> {
         py.detach(|| self.bus.set_scope(unit, rids(scope))).map_err(error)
+    }
+
+    fn map_mmio(&self, claims: Vec<(u64, u64, Py<PyNic>, u32)>) -> PyResult<()> {
+        let claim = |(start, size, nic, bar): (u64, u64, Py<PyNic>, u32)| Claim {
+            start: Hpa(start),
+            size,
+            target: nic.get().nic.behind_bar(bar),
+        };
+        self.bus.map_mmio(claims.into_iter().map(claim).collect()).map_err(error)
+    }
+
+    fn mmio_read<'py>(&self, py: Python<'py>, at: u64, size: usize) -> Option<Bound<'py, PyBytes>> {
+        let mut data = [0; 8];
+        let data = data.get_mut(..size)?;
+        py.detach(|| self.bus.mmio_read(Hpa(at), data)).then(|| PyBytes::new(py, data))
+    }
+
+    fn mmio_write(&self, py: Python<'_>, at: u64, data: &[u8]) -> Option<bool> {
+        if data.len() > 8 {
+            return None;
+        }
+        py.detach(|| self.bus.mmio_write(Hpa(at), data))
     }
 
     fn message(&self, py: Python<'_>, rid: u16, address: u64, data: u32) {

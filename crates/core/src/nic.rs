@@ -20,7 +20,7 @@ use crate::regfile::PyRegFile;
 /// An E810-like adapter.
 #[pyclass(frozen, module = "siov._core", name = "Nic")]
 pub struct PyNic {
-    nic: Nic,
+    pub nic: Nic,
     config: Arc<Mutex<RegFile>>,
 }
 

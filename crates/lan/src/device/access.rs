@@ -1,5 +1,8 @@
 //! What software does to the BARs.
 
+use std::sync::Weak;
+
+use siov_bus::Mmio;
 use siov_spec::e810::bar0::{self, Reg};
 use siov_spec::{Change, Write};
 
@@ -10,24 +13,38 @@ use super::{Device, Nic, NicError};
 use crate::interrupt::Cause;
 use crate::mailbox::{Outcome, Owner, Register};
 
+/// One of the device's BARs on the bus, which keeps nobody alive: the device itself holds the bus.
+pub(super) struct Bar {
+    pub device: Weak<Device>,
+    pub bar: u32,
+}
+
+impl Mmio for Bar {
+    fn read(&self, offset: u64, data: &mut [u8]) {
+        match (self.device.upgrade(), u32::try_from(offset)) {
+            (Some(device), Ok(offset)) => device.read_bar(self.bar, offset, data),
+            _ => data.fill(0xFF),
+        }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> bool {
+        let (Some(device), Ok(offset)) = (self.device.upgrade(), u32::try_from(offset)) else {
+            return false;
+        };
+        device.write_bar(self.bar, offset, data);
+        device.events.any()
+    }
+}
+
 impl Nic {
     /// Reads from BAR 0 or 3, as software does; what is nowhere reads as zero.
     pub fn bar_read(&self, bar: u32, offset: u32, data: &mut [u8]) {
-        data.fill(0);
-        match bar {
-            0 => self.device.read_bar0(offset, data),
-            3 => self.device.vectors.read_bar3(offset.into(), data),
-            _ => {}
-        }
+        self.device.read_bar(bar, offset, data);
     }
 
     /// Writes to BAR 0 or 3, with what comes of it.
     pub fn bar_write(&self, bar: u32, offset: u32, data: &[u8]) {
-        match bar {
-            0 => self.device.write_bar0(offset, data),
-            3 => self.device.vectors.write_bar3(offset.into(), data),
-            _ => {}
-        }
+        self.device.write_bar(bar, offset, data);
     }
 
     /// A register by name, as hardware sees it: reading has no effect.
@@ -66,6 +83,23 @@ impl Device {
             return Err(NicError::Element { name: name.into(), count, index });
         }
         Ok((id, layout.register(id).map_or(4, |register| register.size)))
+    }
+
+    fn read_bar(&self, bar: u32, offset: u32, data: &mut [u8]) {
+        data.fill(0);
+        match bar {
+            0 => self.read_bar0(offset, data),
+            3 => self.vectors.read_bar3(offset.into(), data),
+            _ => {}
+        }
+    }
+
+    fn write_bar(&self, bar: u32, offset: u32, data: &[u8]) {
+        match bar {
+            0 => self.write_bar0(offset, data),
+            3 => self.vectors.write_bar3(offset.into(), data),
+            _ => {}
+        }
     }
 
     fn read_bar0(&self, offset: u32, data: &mut [u8]) {

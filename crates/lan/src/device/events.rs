@@ -116,6 +116,11 @@ impl Events {
         }
     }
 
+    /// Whether one waits.
+    pub fn any(&self) -> bool {
+        !self.lock().order.is_empty()
+    }
+
     /// All that wait.
     pub fn take(&self) -> Vec<Event> {
         let waiting = &mut *self.lock();

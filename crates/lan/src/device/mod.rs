@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use siov_bus::{Bus, DmaPort, Geometry, Requester, Rid};
+use siov_bus::{Bus, DmaPort, Geometry, Mmio, Requester, Rid};
 use siov_port::Clock;
 use siov_spec::e810::{self, bar0};
 use siov_spec::{Layout, RegFile};
@@ -29,6 +29,7 @@ use crate::mailbox::{Mailboxes, Owner};
 use crate::malicious::Side;
 use crate::stats::PORTS;
 use crate::tables::Tables;
+use access::Bar;
 use events::Events;
 use map::Map;
 use vectors::Vectors;
@@ -162,6 +163,11 @@ impl Nic {
             links: Default::default(),
         };
         Ok(Self { device: Arc::new(device), clock })
+    }
+
+    /// What answers behind BAR 0 or 3 on the bus; nobody any more when the device is gone.
+    pub fn behind_bar(&self, bar: u32) -> Arc<dyn Mmio> {
+        Arc::new(Bar { device: Arc::downgrade(&self.device), bar })
     }
 
     /// Queues, switch and ports.

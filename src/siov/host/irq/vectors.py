@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from errno import ENOSPC
+from errno import EINVAL, ENODEV, ENOSPC
 from typing import Protocol
 
 from siov.host.linux import LinuxError
@@ -27,6 +27,16 @@ class RemapHandle:
     def index(self) -> int:
         """The entry."""
         return self.handle + self.subhandle
+
+
+class Bypass(Protocol):
+    """What takes interrupts past the host's handlers, to whoever waits on an eventfd (irqbypass)."""
+
+    def connect(self, destination: int, vector: int, fd: int) -> None:
+        """Have a vector's interrupts signal an eventfd; `ValueError` when it is none."""
+
+    def disconnect(self, destination: int, vector: int) -> bool:
+        """Have them come to the handlers again."""
 
 
 class Remapper(Protocol):
@@ -69,7 +79,8 @@ class Irq:
 class IrqVectors:
     """The vectors of `cpus` CPUs, each with its handler and a count, as /proc/interrupts has them.
 
-    With a `remapper`, the interrupts of devices are given messages in remappable format.
+    With a `remapper`, the interrupts of devices are given messages in remappable format. With a `bypass`,
+    interrupts can go to eventfds; these are not counted here, for the host does not see them.
     """
 
     cpus: int = 1
@@ -77,6 +88,8 @@ class IrqVectors:
     counts: dict[Irq, int] = field(default_factory=dict)
     spurious: int = 0
     remapper: Remapper | None = None
+    bypass: Bypass | None = None
+    _connected: set[Irq] = field(default_factory=set)
     _load: Counter[int] = field(default_factory=Counter)  # vectors in use, by CPU
 
     def request_irq(self, handler: Handler, name: str, rid: int | None = None) -> Irq:
@@ -112,8 +125,27 @@ class IrqVectors:
             self.counts[irq] = self.counts.pop(irq)
         return given
 
+    def connect(self, irq: Irq, fd: int | None) -> None:
+        """Have an interrupt signal an eventfd, or with None run its handler again.
+
+        ENODEV without a bypass, EINVAL when `fd` is no eventfd; the eventfd of before stays then.
+        """
+        if fd is None:
+            if irq in self._connected and self.bypass is not None:
+                self.bypass.disconnect(irq.cpu, irq.vector)
+                self._connected.discard(irq)
+            return
+        if self.bypass is None:
+            raise LinuxError(ENODEV, f"cpu {irq.cpu} vector {irq.vector:#x}: nothing here signals eventfds")
+        try:
+            self.bypass.connect(irq.cpu, irq.vector, fd)
+        except (OSError, ValueError) as why:
+            raise LinuxError(EINVAL, f"file {fd} can't take interrupts: {why}") from None
+        self._connected.add(irq)
+
     def free_irq(self, irq: Irq) -> None:
         """Give a vector back."""
+        self.connect(irq, None)
         self._drop(irq)
         if irq.remap is not None and self.remapper is not None:
             self.remapper.free_irtes(irq.remap.index)
@@ -159,5 +191,6 @@ class IrqVectors:
             "vectors": rows,
             "counts": dict(self.interrupts()),
             "spurious": self.spurious,
+            "eventfds": len(self._connected),
             "remapped": remapped,
         }

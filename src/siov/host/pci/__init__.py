@@ -2,6 +2,7 @@
 
 from siov.host.pci.access import ConfigAccess, Firmware, HostWindow, Mmio
 from siov.host.pci.dev import PciDev, PciDriver, PciId, PciSubsystem
+from siov.host.pci.iomem import IoMem
 from siov.host.pci.probe import pci_host_probe
 from siov.host.pci.resource import Resource
 
@@ -9,6 +10,7 @@ __all__ = [
     "ConfigAccess",
     "Firmware",
     "HostWindow",
+    "IoMem",
     "Mmio",
     "PciDev",
     "PciDriver",

@@ -11,6 +11,7 @@ from siov.host.bus import Bus
 from siov.host.device import Device, Driver
 from siov.host.linux import LinuxError
 from siov.host.pci.access import ConfigAccess
+from siov.host.pci.iomem import IoMem
 from siov.host.pci.resource import Resource
 from siov.host.pci.sysfs import pci_dev_groups
 from siov.spec.pcie import (
@@ -139,6 +140,10 @@ class PciDev(Device):
             have = ", ".join(r.name for r in self.resources) or "none"
             raise LinuxError(ENODEV, f"{self.name} has no BAR {index}; it has {have}")
         return found
+
+    def iomap(self, index: int) -> IoMem:
+        """A BAR as registers of the host (pci_iomap); ENODEV without one, EINVAL when it has no address."""
+        return IoMem(self.access.mmio, self._bar_address(index, 0), self.bar(index).size)
 
     def read_bar(self, index: int, offset: int, size: int) -> int:
         """Read a register of 1 to 8 bytes in a BAR."""

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from siov._core import RegFile
+from siov._core import Nic, RegFile
 from siov.hw.e810.config import compose_config, pf_bars
 from siov.hw.e810.engine import Engine
 from siov.hw.e810.firmware import Clock, Firmware, Settings
@@ -24,6 +24,11 @@ class E810:
         self.firmware: Firmware | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+
+    @property
+    def registers(self) -> Nic | None:
+        """The engine, if it is the core's and no test's."""
+        return self.engine if isinstance(self.engine, Nic) else None
 
     def bar_read(self, bar: int, offset: int, size: int) -> bytes:
         """`size` bytes of BAR 0 or 3."""

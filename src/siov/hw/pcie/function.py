@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from siov._core import Nic
 from siov.hw.memory import SparseMemory
 from siov.hw.pcie import errors
 from siov.hw.pcie.config import Bar, ConfigSpace
@@ -41,6 +42,18 @@ class SelfContainedDevice(Device, Protocol):
 
     def config_changed(self, rid: int) -> None:
         """The configuration space may have changed; `rid` is the function's requester id."""
+
+
+@runtime_checkable
+class CoreDevice(SelfContainedDevice, Protocol):
+    """A device whose registers are the core's: the CPU reaches them without a packet for each access."""
+
+    @property
+    def registers(self) -> Nic | None:
+        """What answers behind the BARs, if it is the core's."""
+
+    def service(self) -> None:
+        """Have firmware do what accesses have asked of it."""
 
 
 class MemoryDevice:

@@ -1,20 +1,20 @@
 """The root complex: the CPU's accesses become TLPs, and devices' requests reach memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from threading import RLock
+from threading import RLock, get_ident
 
 from siov._core import Bus as CoreBus
-from siov._core import HostMemory
+from siov._core import HostMemory, Nic
 from siov.hw.memory import Dram, HostDram
 from siov.hw.pcie import errors
-from siov.hw.pcie.function import Function
+from siov.hw.pcie.function import CoreDevice, Function
 from siov.hw.pcie.port import Bus, Port
 from siov.hw.pcie.tlp import Bdf, CfgRd, CfgWr, Cpl, MRd, Msg, MWr, Request, complete
 from siov.hw.vtd import RemappingUnit
 from siov.spec import msi
-from siov.spec.pcie import Type1
+from siov.spec.pcie import Type0, Type1
 from siov.spec.pcie.tlp import CompletionStatus
 
 ECAM_SIZE = 256 * 32 * 8 * 4096  # 256 MiB: every function's 4 KiB (PCIe 7.2.2)
@@ -68,8 +68,11 @@ class RootComplex:
     device translates its requests; where none does, its addresses are those of the host.
 
     `core` is the bus of the functions that reach memory by themselves, with the same memory and units.
+    Accesses to BARs of such functions take the short way through it, unless somebody traces: what ports
+    would route to them is worked out anew after each configuration write.
     `on_interrupt` gets the interrupt messages of Python's functions as they were written, `on_vector` each
-    (destination, vector) that reaches a CPU and has no target in `core`.
+    (destination, vector) that reaches a CPU and has no target in `core`. Whoever delivers runs it; once
+    `handler` names a thread, only that one does.
     """
 
     def __init__(self, memory: Dram, outbound: Sequence[Window], inbound: Sequence[Window]) -> None:
@@ -82,7 +85,10 @@ class RootComplex:
         self.trace: Callable[[str, Request | Msg | Cpl], None] | None = None
         self.on_interrupt: Callable[[Interrupt], None] | None = None
         self.on_vector: Callable[[int, int], None] | None = None
+        self.handler: int | None = None  # threading.get_ident() of the thread that runs the host's handlers
         self._handling = RLock()  # handlers of the host run one at a time, whoever delivers
+        self._mapped: list[tuple[int, int, Nic, int]] = []
+        self._answering: list[CoreDevice] = []
 
     @property
     def units(self) -> Sequence[RemappingUnit]:
@@ -111,6 +117,10 @@ class RootComplex:
         """The CPU reads `size` bytes at a physical address; all ones where nobody answers."""
         if address + size <= self.memory.size:
             return self.memory.read(address, size)
+        if self.trace is None:
+            data = self.core.mmio_read(address, size)
+            if data is not None:
+                return data
         for unit in self._units:
             if unit.covers(address, size):
                 return unit.read(address, size)
@@ -133,6 +143,11 @@ class RootComplex:
         if address + len(data) <= self.memory.size:
             self.memory.write(address, data)
             return
+        if self.trace is None:
+            firmware = self.core.mmio_write(address, data)
+            if firmware is not None:
+                self._written(firmware)
+                return
         for unit in self._units:
             if unit.covers(address, len(data)):
                 unit.write(address, data)
@@ -200,7 +215,39 @@ class RootComplex:
     def _config(self, request: CfgRd | CfgWr) -> Cpl | None:
         self._traced("down", request)
         port = next((p for p in self.bus.ports() if request.kind and p.leads_to(request.target.bus)), None)
-        return self._finish(request, port, self.bus.route_config(request))
+        completion = self.bus.route_config(request)
+        if isinstance(request, CfgWr):
+            self._map_cores()
+        return self._finish(request, port, completion)
+
+    def _map_cores(self) -> None:
+        """Tell the core at which addresses ports and BARs let the CPU reach its functions."""
+        found, answering = [], []
+        for window in self.outbound:
+            if window.kind is WindowKind.CONFIG:
+                continue
+            for function, first, last in _reachable(self.bus, window.target, window.target + window.size - 1):
+                device = function.device
+                if not isinstance(device, CoreDevice) or (nic := device.registers) is None:
+                    continue
+                answering.append(device)
+                found += [
+                    (at - window.target + window.base, bar.size, nic, bar.index)
+                    for bar in function.bars
+                    if first <= (at := function.bar_address(bar)) and at + bar.size - 1 <= last
+                ]
+        self._answering = answering
+        if found != self._mapped:
+            self._mapped = found
+            self.core.map_mmio(found)
+
+    def _written(self, firmware: bool) -> None:
+        """A register of the core's was written: firmware answers, and what was caused is delivered."""
+        if firmware:
+            for device in self._answering:
+                device.service()
+        if self.core.busy:
+            self.settle()
 
     def _memory(self, request: MRd | MWr) -> Cpl | None:
         self._traced("down", request)
@@ -254,7 +301,7 @@ class RootComplex:
 
     def _vectors(self) -> bool:
         """Have the host's handlers run."""
-        if self.on_vector is None:
+        if self.on_vector is None or self.handler not in (None, get_ident()):
             return False
         with self._handling:
             pending = self.core.take()
@@ -265,6 +312,19 @@ class RootComplex:
     def _traced(self, direction: str, tlp: Request | Msg | Cpl) -> None:
         if self.trace is not None:
             self.trace(direction, tlp)
+
+
+def _reachable(bus: Bus, first: int, last: int) -> Iterator[tuple[Function, int, int]]:
+    """The functions that decode memory, each with the addresses of the range that open windows lead to it."""
+    for function in bus:
+        if not function.answers or not function.config[Type0.COMMAND].MSE:
+            continue
+        if isinstance(function, Port):
+            for base, limit in function.windows():
+                if max(first, base) < min(last, limit):
+                    yield from _reachable(function.below, max(first, base), min(last, limit))
+        else:
+            yield function, first, last
 
 
 def ecam_offset(bdf: Bdf, register: int) -> int:
