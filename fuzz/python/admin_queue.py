@@ -5,8 +5,8 @@ device, into its firmware.
     python fuzz/python/admin_queue.py CORPUS -max_total_time=600 # libFuzzer's options
 
 Whatever comes: no handler raises, every command is answered in its own descriptor and within its own buffer,
-nothing else in memory changes, what firmware keeps stays within its limits and agrees with the engine, and the
-device still works after a reset.
+nothing else in memory changes, what firmware keeps stays within its limits and agrees with the engine, and
+the device still works after a reset.
 """
 
 import sys
@@ -56,11 +56,13 @@ class Input:
         return self.at < len(self.data)
 
     def take(self, size: int) -> bytes:
+        """The next bytes."""
         part = self.data[self.at : self.at + size]
         self.at += size
         return part.ljust(size, b"\0")
 
     def number(self, size: int) -> int:
+        """The next bytes as a number."""
         return int.from_bytes(self.take(size), "little")
 
 
@@ -89,6 +91,7 @@ class Device:
 
     @property
     def firmware(self) -> Firmware:
+        """The firmware of this input."""
         return self.function.firmware
 
     def open(self) -> None:
@@ -105,6 +108,7 @@ class Device:
         self.machine.wr("PF_FW_ARQT", ENTRIES - 1)
 
     def post(self, n: int, size: int) -> None:
+        """A buffer for an event, `size` bytes of it."""
         raw = AqDesc.of(FLAGS=AqFlags.of(BUF=1, LB=1).raw, DATALEN=size, ADDR_LOW=IN + n * BUFFER)
         self.machine.write(ARQ + 32 * n, raw.to_bytes())
 
@@ -119,6 +123,7 @@ class Device:
         return index
 
     def ring(self) -> None:
+        """Tell the device how far the ring is filled."""
         self.machine.wr("PF_FW_ATQT", self.tail)
 
 
@@ -155,13 +160,14 @@ def answered(device: Device, index: int, opcode: int, room: int) -> None:
     flags = AqFlags(raw.FLAGS)
     assert flags.DD, f"{opcode:#x} is not done"
     assert flags.CMP, f"{opcode:#x} is not completed"
-    assert raw.OPCODE == opcode
+    assert opcode == raw.OPCODE
     assert bool(flags.ERR) == (AqRc(raw.RETVAL) is not AqRc.OK), f"{opcode:#x}: ERR and {raw.RETVAL}"
     behind = device.machine.read(OUT + index * BUFFER + room, max(0, BUFFER - room))
     assert not behind.strip(b"\xa5"), f"{opcode:#x} wrote behind its buffer of {room} bytes"
 
 
 def step(device: Device, given: Input) -> None:
+    """Whatever a driver may do next."""
     kind, machine = given.number(1), device.machine
     match kind & 15:
         case 8:
@@ -194,6 +200,7 @@ def step(device: Device, given: Input) -> None:
 
 
 def memory_is_whole(device: Device) -> None:
+    """Nothing but rings and buffers was written."""
     for at, size in SPANS.items():
         for canary in (at - PAGE, at + size):
             assert device.machine.read(canary, PAGE) == CANARY, f"the page at {canary:#x} was written"
@@ -249,6 +256,7 @@ DEVICE = Device()
 
 
 def one_input(data: bytes) -> None:
+    """What a driver does, with new firmware; then the claims about what it left."""
     given = Input(data)
     DEVICE.begin()
     while given:
