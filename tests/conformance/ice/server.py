@@ -3,15 +3,17 @@
 from dataclasses import dataclass, field
 
 from siov._core import Clock, Nic, Port
+from siov.drivers.ice.hw import offset_of
 from siov.drivers.ice.main import IceDriver, ice_module_exit, ice_module_init
 from siov.drivers.ice.pf import IcePf
-from siov.drivers.ice.services import Services, VdcmInit, WriteSlot
+from siov.drivers.ice.services import Services, VdcmInit
 from siov.host.core import DriverCore
 from siov.host.iommu import IntelIommu, PagingDomain, Stage
-from siov.host.irq import Handler, Irq, IrqVectors
+from siov.host.iommu.probe import probe_device
+from siov.host.irq import IrqVectors
 from siov.host.irq.remapping import InterruptRemapping
 from siov.host.linux import TraceEvent
-from siov.host.pci import Firmware, HostWindow, PciDev, PciSubsystem, pci_host_probe
+from siov.host.pci import Firmware, HostWindow, PciSubsystem, pci_host_probe
 from siov.host.physmem import PhysMem
 from siov.hw.e810.firmware import PortSettings, Settings
 from siov.hw.e810.function import build
@@ -19,41 +21,13 @@ from siov.hw.memory import HostDram
 from siov.hw.pcie.compose import root_port
 from siov.hw.pcie.root_complex import ECAM_SIZE, RootComplex, Window, WindowKind
 from siov.hw.vtd import RemappingUnit
+from siov.spec.word import Word
 
 ECAM, MEM64, UNIT = 0xB000_0000, 0x40_0000_0000, 0xFED9_0000
 RAM = 256 << 20
 KERNEL_END = 16 << 20
 MAC = bytes.fromhex("b49691a1b2c3")
 FAR = bytes([2, 0xFA, 0, 0, 0, 1])
-
-
-@dataclass(frozen=True)
-class Slot:
-    slot: int
-    irq: Irq
-
-
-@dataclass
-class Slots:
-    """Interrupt message storage by what the host has: a vector of a CPU, its message written to a slot."""
-
-    dev: PciDev
-    irqs: IrqVectors
-    count: int
-    write: WriteSlot
-    used: dict[int, Slot] = field(default_factory=dict)
-
-    def alloc(self, handler: Handler, name: str) -> Slot:
-        slot = next(n for n in range(self.count) if n not in self.used)
-        irq = self.irqs.request_irq(handler, name, self.dev.rid)
-        self.write(slot, irq.address, irq.data, 0)
-        given = self.used[slot] = Slot(slot, irq)
-        return given
-
-    def free(self, given: Slot) -> None:
-        self.write(given.slot, 0, 0, 1)
-        del self.used[given.slot]
-        self.irqs.free_irq(given.irq)
 
 
 class Vdcm:
@@ -111,9 +85,9 @@ class Server:
             remapping = InterruptRemapping(self.iommu, 8192)
             remapping.enable()
             self.irqs.remapper = remapping
-        self.services = Services(
-            self.mem, self.irqs, self.iommu, ats=ats, ims_domain=Slots, vdcm_init=Vdcm, poll=self.poll
-        )
+            probe_device(self.iommu, self.dev, ats=ats)
+        self.irqs.bypass = self.rc.core
+        self.services = Services(self.mem, self.irqs, self.iommu, vdcm_init=Vdcm, poll=self.poll)
         self.driver: IceDriver | None = None
 
     def load(self, *, queues: int = 0, vdcm: VdcmInit | None = Vdcm, siov: bool = True) -> IcePf:
@@ -146,6 +120,15 @@ class Server:
             if not worked and not self.rc.core.busy:
                 return
         raise AssertionError("the adapter does not come to rest")
+
+    def rd(self, name: str, index: int = 0) -> int:
+        """A register as hardware has it, without the effect of a read."""
+        return self.nic.get(name, index)
+
+    def wr(self, name: str, value: int | Word, index: int = 0) -> None:
+        """A register as a guest writes it, by an address of BAR 0."""
+        at = self.dev.bar(0).start + offset_of(name, index)
+        self.rc.write(at, int(value).to_bytes(4, "little"))
 
     def advance(self, nanoseconds: int) -> None:
         self.clock.advance(nanoseconds)
@@ -190,6 +173,11 @@ class Guest:
         domain = server.iommu.alloc_domain(Stage.SECOND)
         server.iommu.attach(domain, server.dev.rid, pasid)
         return cls(server, pasid, domain)
+
+    @property
+    def machine(self) -> Server:
+        """What the rings of tests reach registers by."""
+        return self.server
 
     def alloc(self, size: int, align: int = 4096) -> int:
         count = -(-size // 4096)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from errno import EINVAL, EIO
 from typing import TypeVar
 
-from siov.drivers.ice.ctrlq import ControlQueue, Message
+from siov.drivers.ice.ctrlq import ControlQueue, Message, Report, guarded
 from siov.host.linux import LinuxError
 from siov.spec.e810 import AQ_LG_BUF, AQ_MAX_BUF, AqDesc, AqFlags, AqOpcode, AqRc
 from siov.spec.word import Word
@@ -49,6 +49,7 @@ class AdminQueue:
     """PF_FW: one command at a time, from any thread."""
 
     queue: ControlQueue
+    report: Report | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
     handlers: dict[AqOpcode, Event] = field(default_factory=dict)
     commands: int = 0
@@ -97,7 +98,7 @@ class AdminQueue:
             if handler is None:
                 self.unhandled += 1
             else:
-                handler(Answer(event.desc, event.data))
+                guarded(self.report, handler, Answer(event.desc, event.data))
         return len(found) == BUDGET and self.queue.pending
 
     def inspect(self) -> dict[str, object]:

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from errno import EIO, ETIMEDOUT
+from typing import ParamSpec
 
 from siov.drivers.ice.dma import DmaBuffer, DmaMemory
 from siov.drivers.ice.hw import GONE, IceHw
 from siov.drivers.ice.services import Poll
+from siov.errors import SiovError
 from siov.host.linux import LinuxError
 from siov.spec.e810 import AQ_DESC_BYTES, AQ_MAX_BUF, AqDesc, AqFlags, QueueLength
 
 SEND_TIMEOUT = 1.0  # seconds (ICE_CTL_Q_SQ_CMD_TIMEOUT)
+
+
+# Hears of an error in a handler, where no caller does: the function it came from, and what it was.
+Report = Callable[[str, BaseException], None]
+P = ParamSpec("P")
+
+
+def guarded(report: Report | None, act: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call a handler; its refusal is reported, and stops nothing that comes after it."""
+    try:
+        act(*args, **kwargs)
+    except SiovError as why:
+        if report is None:
+            raise
+        report("ice_clean_ctrlq", why)
 
 
 @dataclass(slots=True, frozen=True)

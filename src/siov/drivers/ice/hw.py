@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import cast
 
-from siov.drivers.ice.services import IoMem
-from siov.host.pci import PciDev
+from siov.host.pci.iomem import IoMem
 from siov.spec.e810 import Bar0
 from siov.spec.e810.registers import Pages
 from siov.spec.word import RegisterBlock, Span, Word
@@ -40,35 +38,6 @@ def offset_of(name: str, index: int = 0) -> int:
     if not 0 <= index < span.count:
         raise IndexError(f"{name} has elements 0 to {span.count - 1}, not {index}")
     return span.at + span.stride * index
-
-
-@dataclass(slots=True, frozen=True)
-class BarIo:
-    """A BAR by memory accesses of the host."""
-
-    dev: PciDev
-    bar: int
-
-    @property
-    def base(self) -> int:
-        """Physical address of offset 0."""
-        start = self.dev.bar(self.bar).start
-        assert start is not None, "an enabled device's BARs have addresses"
-        return start
-
-    def readl(self, offset: int) -> int:
-        """A register of 32 bits."""
-        return self.dev.read_bar(self.bar, offset, 4)
-
-    def writel(self, offset: int, value: int) -> None:
-        """Set a register of 32 bits."""
-        self.dev.write_bar(self.bar, offset, 4, value)
-
-
-def iomap(dev: PciDev, bar: int) -> IoMem:
-    """A BAR of an enabled device, by the fastest way there is (pcim_iomap)."""
-    direct = getattr(dev, "iomap", None)
-    return cast("IoMem", direct(bar)) if direct is not None else BarIo(dev, bar)
 
 
 @dataclass(slots=True, frozen=True)

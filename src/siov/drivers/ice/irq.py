@@ -8,11 +8,11 @@ from errno import EINVAL, ENOSPC
 from typing import Literal
 
 from siov.drivers.ice.hw import IceHw, offset_of
-from siov.drivers.ice.services import Services, SlotDomain, SlotIrq
-from siov.host.irq import Handler, Irq
+from siov.host.irq import Handler, Irq, IrqVectors
+from siov.host.irq.ims import ImsDomain
 from siov.host.linux import LinuxError
 from siov.host.pci import PciDev
-from siov.host.pci.msi import MsixVectors, pci_alloc_irq_vectors, pci_msix_vec_count
+from siov.host.pci.msi import MsixVectors, pci_alloc_irq_vectors
 from siov.spec.e810 import IMS_SLOTS, VECTORS
 from siov.spec.e810.interrupts import DynamicControl, ImsSlot, RateLimit, WideCauseControl
 
@@ -40,7 +40,6 @@ class IceVector:
     ims: bool = False
     irq: Irq = field(default=Irq(0, 0))
     fired: int = 0
-    slot: SlotIrq | None = None
 
     def handle(self) -> None:
         """It has fired."""
@@ -119,33 +118,34 @@ class IceIrqs:
 
     dev: PciDev
     hw: IceHw
-    services: Services
     misc: IceVector
     table: MsixVectors
     limit: int  # vectors that may be used
-    slots: int = 0
-    domain: SlotDomain | None = None
+    domain: ImsDomain
     msix: dict[int, IceVector] = field(default_factory=dict)
     ims: dict[int, IceVector] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, dev: PciDev, hw: IceHw, services: Services, handler: Handler, capable: int) -> IceIrqs:
+    def start(cls, dev: PciDev, hw: IceHw, irqs: IrqVectors, handler: Handler, capable: int) -> IceIrqs:
         """Switch MSI-X on with the vector of other causes; the driver core frees that at detach.
 
         `capable` is the number of vectors that firmware grants the function. ENOSPC as
         pci_alloc_irq_vectors.
         """
         misc = IceVector(hw, f"ice-{dev.name}-misc", handler, MISC)
-        table = pci_alloc_irq_vectors(dev, services.irqs, [misc.handle])
-        misc.irq = table.irqs[MISC]
-        limit = min(pci_msix_vec_count(dev), capable)
-        found = cls(dev, hw, services, misc, table, limit)
-        found.msix[MISC] = misc
-        if services.ims_domain is not None:
-            found.slots = count_slots(dev, hw)
-            if found.slots:
-                found.domain = services.ims_domain(dev, services.irqs, found.slots, found.write_slot)
-        return found
+        table = pci_alloc_irq_vectors(dev, irqs, [misc.handle])
+        misc.irq = table.given[MISC]
+
+        def write_msg(slot: int, address: int, data: int) -> None:
+            hw.wr("IMS_ADDRESS_LO", address & 0xFFFF_FFFF, slot)
+            hw.wr("IMS_ADDRESS_HI", address >> 32, slot)
+            hw.wr("IMS_DATA", data, slot)
+
+        def mask(slot: int, masked: bool) -> None:
+            hw.wr("IMS_CONTROL", ImsSlot.CONTROL.of(MASK=int(masked)), slot)
+
+        domain = ImsDomain(dev.name, dev.rid, irqs, count_slots(dev, hw), write_msg, mask)
+        return cls(dev, hw, misc, table, min(table.size, capable), domain, {MISC: misc})
 
     @property
     def msix_free(self) -> int:
@@ -155,7 +155,7 @@ class IceIrqs:
     @property
     def ims_free(self) -> int:
         """Slots of interrupt message storage that are left."""
-        return self.slots - len(self.ims)
+        return self.domain.available
 
     def alloc(self, name: str, handler: Handler | None = None, prefer: Prefer = "msix-first") -> IceVector:
         """A vector of the kind that is asked for (ice_alloc_irq); ENOSPC says what is left of each."""
@@ -191,21 +191,10 @@ class IceIrqs:
             self.hw.io.writel(vector.rate, 0)
         if vector.ims:
             del self.ims[vector.index]
-            assert self.domain is not None, "it came from there"
-            assert vector.slot is not None, "each vector of the storage has its slot"
-            self.domain.free(vector.slot)
-            return
-        del self.msix[vector.index]
-        self.table.mask(vector.index)
-        self.services.irqs.free_irq(vector.irq)
-
-    def write_slot(self, slot: int, address: int, data: int, control: int) -> None:
-        """Write the message of a slot, masked until all of it is there."""
-        self.hw.wr("IMS_CONTROL", ImsSlot.CONTROL.of(MASK=1), slot)
-        self.hw.wr("IMS_ADDRESS_LO", address & 0xFFFF_FFFF, slot)
-        self.hw.wr("IMS_ADDRESS_HI", address >> 32, slot)
-        self.hw.wr("IMS_DATA", data, slot)
-        self.hw.wr("IMS_CONTROL", control, slot)
+            self.domain.free_irq(vector.index)
+        else:
+            del self.msix[vector.index]
+            self.table.free_irq(vector.index)
 
     def inspect(self) -> dict[str, object]:
         """What is used and what is left of each kind."""
@@ -226,20 +215,17 @@ class IceIrqs:
             raise LinuxError(
                 ENOSPC,
                 f"{self.dev.name}: {count} vectors for {name} ({prefer}) are not to be had: of {self.limit} "
-                f"MSI-X vectors {self.msix_free} are left, of {self.slots} IMS slots {self.ims_free}",
+                f"MSI-X vectors {self.msix_free} are left, of {self.domain.slots} IMS slots {self.ims_free}",
             )
 
     def _take_msix(self, vector: IceVector) -> None:
-        # The index after the last one that is used in a row; freed ones are found again.
-        vector.index = next(n for n in range(self.limit) if n not in self.msix)
-        vector.irq = self.services.irqs.request_irq(vector.handle, vector.name, self.dev.rid)
-        self.table.program(vector.index, vector.irq)
+        vector.index = self.table.alloc_irq_at(None, vector.handle, vector.name)
+        vector.irq = self.table.given[vector.index]
         self.msix[vector.index] = vector
 
     def _take_ims(self, vector: IceVector) -> None:
-        assert self.domain is not None, "slots are counted only with a domain"
-        vector.slot = self.domain.alloc(vector.handle, vector.name)
-        vector.ims, vector.index, vector.irq = True, vector.slot.slot, vector.slot.irq
+        vector.index, vector.irq = self.domain.alloc_irq(vector.handle, vector.name)
+        vector.ims = True
         self.ims[vector.index] = vector
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from errno import EINVAL
 
-from siov.drivers.ice.ctrlq import ControlQueue
+from siov.drivers.ice.ctrlq import ControlQueue, Report, guarded
 from siov.host.linux import LinuxError
 from siov.spec.e810 import AQ_LG_BUF, AQ_MAX_BUF, AqDesc, AqFlags, AqOpcode, AqRc
 
@@ -23,6 +23,7 @@ class PfMailbox:
     """Messages from VSIs, and answers to them. A guest's wrongdoing is a count or a return code here."""
 
     queue: ControlQueue
+    report: Report | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
     handler: Receive | None = None
     received: int = 0
@@ -67,7 +68,7 @@ class PfMailbox:
         for message in found:
             self.received += 1
             if message.desc.OPCODE == AqOpcode.SEND_MSG_TO_PF and self.handler is not None:
-                self.handler(message.desc.RETVAL, message.desc, message.data)
+                guarded(self.report, self.handler, message.desc.RETVAL, message.desc, message.data)
             else:
                 self.unclaimed += 1
         return len(found) == BUDGET and self.queue.pending

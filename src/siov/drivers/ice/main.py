@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from errno import EINVAL, EIO
-from typing import cast
 
-from siov.drivers.ice.dma import iommu_dev_enable_feature, pasid_width, pci_dma_configure
+from siov.drivers.ice.dma import iommu_dev_enable_feature
 from siov.drivers.ice.irq import IceIrqs
 from siov.drivers.ice.netdev import IceNetdev
 from siov.drivers.ice.pf import IcePf
 from siov.drivers.ice.reset import function_reset, ice_init_ctrl, note_counts, set_pasid_mode
-from siov.drivers.ice.services import Services, VdcmInit
+from siov.drivers.ice.services import Services
+from siov.drivers.ice.stats import PortStats
 from siov.drivers.ice.vsi import VsiKind
+from siov.host.iommu.probe import pasid_bits
 from siov.host.linux import LinuxError, ProbeError
 from siov.host.pci import PciDev, PciDriver, PciId, PciSubsystem
 from siov.spec.e810 import AqDriverVersion, AqOpcode, AqQueueShutdown, Control
 
 INTEL = 0x8086
 E810_IDS = (0x1591, 0x1592, 0x1593, 0x1599, 0x159A, 0x159B)  # E810-C and E810-XXV: backplane, QSFP, SFP
+BROADCAST = b"\xff" * 6
 SIOV_BAR0 = 128 << 20  # bytes of BAR 0 that S-IOV needs at least
 DRIVER_NAME = b"ice"
-VDCM = "siov.drivers.ice.vdcm"
 
 
 class IceDriver(PciDriver):
@@ -87,7 +87,7 @@ def ice_is_siov_capable(dev: PciDev, services: Services) -> bool:
     lacks = [
         what
         for what, there in (
-            ("no PASID capability", pasid_width(dev) > 0),
+            ("no PASID capability", pasid_bits(dev) > 0),
             ("BAR 0 is smaller than 128 MiB", dev.bar(0).size >= SIOV_BAR0),
             ("DMA has no PASIDs (IOMMU_DEV_FEAT_AUX)", iommu_dev_enable_feature(dev, services.iommu)),
         )
@@ -101,7 +101,6 @@ def _probe(dev: PciDev, driver: IceDriver, undo: ExitStack) -> IcePf:
     services = driver.services
     dev.pcim_enable_device()
     dev.pci_set_master()
-    pci_dma_configure(dev, services.iommu, undo, ats=services.ats)
     pf = IcePf(dev, services)
     _ice_init_hw(pf, undo)
     pf.siov_capable = ice_is_siov_capable(dev, services)
@@ -133,7 +132,7 @@ def _ice_init_hw(pf: IcePf, undo: ExitStack) -> None:
 def _ice_init_interrupts(pf: IcePf, undo: ExitStack) -> None:
     """MSI-X with the vector of other causes, and the mailbox."""
     pf.dev.trace("ice_init_interrupt_scheme")
-    pf.irqs = IceIrqs.start(pf.dev, pf.hw, pf.services, pf.oicr.interrupt, pf.caps.msix_vectors)
+    pf.irqs = IceIrqs.start(pf.dev, pf.hw, pf.services.irqs, pf.oicr.interrupt, pf.caps.msix_vectors)
     undo.callback(pf.mbx.queue.free)
     pf.mbx.queue.open()
     undo.callback(pf.oicr.stop)
@@ -147,8 +146,13 @@ def _ice_init_pf_vsi(pf: IcePf, queues: int, undo: ExitStack) -> None:
     """The function's own VSI and netdev."""
     pf.dev.trace("ice_init_pf_sw")
     undo.callback(_ice_vsi_release_all, pf)
+    undo.callback(_quietly, pf, pf.flows.deinit)
+    pf.port_stats = PortStats(pf.hw)
     pf.main = pf.vsi_setup(VsiKind.PF, queues, queues, name=f"ice-{pf.dev.name}")
     if queues:
+        # ice_init_mac_fltr
+        pf.main.add_mac(pf.mac)
+        pf.main.add_mac(BROADCAST)
         pf.dev.trace("ice_register_netdev")
         pf.netdev = IceNetdev(pf, pf.main)
         undo.callback(pf.netdev.unregister)
@@ -165,9 +169,9 @@ def _ice_init_features(pf: IcePf, driver: IceDriver, undo: ExitStack) -> None:
 def ice_initialize_siov_res(pf: IcePf, undo: ExitStack) -> None:
     """The VDCM, and mailboxes by PASID (ice_siov.c); `undo` is what ice_deinit_siov_res does.
 
-    Without a VDCM (none is given, and there is no such module) S-IOV stays off.
+    Without a VDCM S-IOV stays off.
     """
-    init = pf.services.vdcm_init or _default_vdcm()
+    init = pf.services.vdcm_init
     pf.dev.trace("ice_initialize_siov_res")
     if init is None:
         pf.dev.trace("ice_initialize_siov_res", "there is no VDCM: S-IOV stays off")
@@ -189,17 +193,6 @@ def _ice_deinit_siov_res(pf: IcePf) -> None:
         pf.siov_enabled = False
         if not pf.hw.gone:
             set_pasid_mode(pf, on=False)
-
-
-def _default_vdcm() -> VdcmInit | None:
-    # By name, because the VDCM itself is made out of this driver's parts.
-    try:
-        module = importlib.import_module(VDCM)
-    except ModuleNotFoundError as error:
-        if error.name != VDCM:
-            raise
-        return None
-    return cast("VdcmInit", module.ice_vdcm_init)
 
 
 def _ice_vsi_release_all(pf: IcePf) -> None:

@@ -8,10 +8,12 @@ from errno import EBUSY, EINVAL, ENOSPC
 from typing import TYPE_CHECKING
 
 from siov.drivers.ice.adminq import ENTRIES, AdminQueue, AqError
+from siov.drivers.ice.bridge import Bridge, BridgeMode
 from siov.drivers.ice.caps import IceCaps, ice_get_caps
 from siov.drivers.ice.ctrlq import ControlQueue
 from siov.drivers.ice.dma import DmaMemory
-from siov.drivers.ice.hw import IceHw, iomap
+from siov.drivers.ice.flows import Flows
+from siov.drivers.ice.hw import IceHw
 from siov.drivers.ice.irq import IceIrqs, IceVector, Prefer
 from siov.drivers.ice.link import Link
 from siov.drivers.ice.mailbox import RECEIVE_ENTRIES, SEND_ENTRIES, PfMailbox
@@ -20,6 +22,8 @@ from siov.drivers.ice.pools import QueuePool
 from siov.drivers.ice.sched import Scheduler
 from siov.drivers.ice.service_lock import ServiceLock
 from siov.drivers.ice.services import Services, Vdcm
+from siov.drivers.ice.stats import PortStats
+from siov.drivers.ice.switch import Switch
 from siov.drivers.ice.vsi import Vsi, VsiKind
 from siov.drivers.ice.vsi_info import (
     map_queues,
@@ -57,6 +61,10 @@ class IcePf:
     mbx: PfMailbox = field(init=False)
     sched: Scheduler = field(init=False)
     link: Link = field(init=False)
+    switch: Switch = field(init=False)
+    bridge: Bridge = field(init=False)
+    flows: Flows = field(init=False)
+    port_stats: PortStats = field(init=False)
     oicr: Oicr = field(init=False)
     lock: ServiceLock = field(init=False)
     caps: IceCaps = field(init=False)
@@ -68,7 +76,6 @@ class IcePf:
     main: Vsi | None = None
     netdev: IceNetdev | None = None
     vdcm: Vdcm | None = None
-    bridge_veb: bool = True
     siov_capable: bool = False
     siov_enabled: bool = False
     resetting: str | None = None
@@ -78,13 +85,17 @@ class IcePf:
     on_rebuild: list[Hook] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.hw = IceHw(iomap(self.dev, 0))
+        self.hw = IceHw(self.dev.iomap(0))
         self.dma = DmaMemory(self.services.mem)
         poll = self.services.poll
-        self.aq = AdminQueue(ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES))
-        self.mbx = PfMailbox(ControlQueue(self.hw, self.dma, poll, "PF_MBX", SEND_ENTRIES, RECEIVE_ENTRIES))
+        self.aq = AdminQueue(ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES), self.dev.error)
+        mailbox = ControlQueue(self.hw, self.dma, poll, "PF_MBX", SEND_ENTRIES, RECEIVE_ENTRIES)
+        self.mbx = PfMailbox(mailbox, self.dev.error)
         self.sched = Scheduler(self.aq)
         self.link = Link(self.aq)
+        self.switch = Switch(self.aq)
+        self.bridge = Bridge(self.switch, lambda: [vsi.props for vsi in self.vsis.values()])
+        self.flows = Flows(self)
         self.oicr = Oicr(self)
         self.lock = ServiceLock(self.oicr.service_task)
 
@@ -100,6 +111,11 @@ class IcePf:
         """All queues are free (ice_init_pf)."""
         self.avail_txq = QueuePool("transmit", self.caps.first_txq, self.caps.txqs)
         self.avail_rxq = QueuePool("receive", self.caps.first_rxq, self.caps.rxqs)
+
+    @property
+    def bridge_mode(self) -> BridgeMode:
+        """VEB or VEPA; `bridge.setlink` changes it, with the lock held."""
+        return self.bridge.mode
 
     # VSIs.
 
@@ -150,6 +166,9 @@ class IcePf:
             "txq": self.avail_txq.inspect(),
             "rxq": self.avail_rxq.inspect(),
             "scheduler": self.sched.inspect(),
+            "bridge": self.bridge.inspect(),
+            "rules": self.switch.inspect(),
+            "fdir": self.flows.fdir.inspect() if self.flows.fdir is not None else None,
             "link": self.link.inspect(),
             "oicr": self.oicr.inspect(),
             "dma": self.dma.inspect(),
@@ -178,7 +197,8 @@ class IcePf:
         except LinuxError:
             self._give(txq, rxq, irqs)
             raise
-        vsi = self.vsis[props.num] = Vsi(self, kind, props.num, props, txq, rxq, irqs, branch)
+        vsi = Vsi(self, kind, props.num, props, txq, rxq, irqs, branch)
+        self.vsis[vsi.num] = vsi
         return vsi
 
     def _take_down(self, vsi: Vsi) -> None:
@@ -192,7 +212,7 @@ class IcePf:
 
     def _props(self, kind: VsiKind, rxq: list[int]) -> VsiProps:
         props = VsiProps(self.aq, 0, kind.aq_type)
-        set_defaults(props, veb=self.bridge_veb)
+        set_defaults(props, self.bridge.flags())
         if rxq:
             map_queues(props, rxq)
         if kind is VsiKind.ADI:

@@ -72,6 +72,9 @@ class Vsi(VsiFilters):
     mailbox: int | None = None  # vector that its mailbox fires
     causes: dict[str, dict[int, int]] = field(default_factory=lambda: {"RX": {}, "TX": {}})
 
+    def __post_init__(self) -> None:
+        self.init_filters()
+
     # Properties.
 
     def update_properties(self, *words: Word) -> None:

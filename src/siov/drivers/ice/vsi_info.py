@@ -13,10 +13,10 @@ IDENTITY = sum(n << 3 * n for n in range(8))  # each user priority is itself
 MAX_SCATTERED = 16  # queues that Q_MAPPING can list
 
 
-def set_defaults(props: VsiProps, *, veb: bool) -> None:
-    """Its own frames are pruned, tags left alone; in a VEB frames for neighbours stay inside."""
+def set_defaults(props: VsiProps, flags: VsiProperties.SW_FLAGS) -> None:
+    """Switch flags as the bridge mode has them; it may send out of the port, and tags are left alone."""
     props.put(
-        P.SW_FLAGS.of(SRC_PRUNE=1, ALLOW_LB=int(veb), LOCAL_LB=int(veb)),
+        flags,
         P.SW_FLAGS2.of(LAN_ENA=1),
         P.INNER_VLAN_FLAGS.of(TX_MODE=TxVlanMode.ALL, EMODE=InnerVlanMode.NOTHING),
         P.INGRESS_TABLE(IDENTITY),
