@@ -88,16 +88,17 @@ class IcePf:
         self.hw = IceHw(self.dev.iomap(0))
         self.dma = DmaMemory(self.services.mem)
         poll = self.services.poll
-        self.aq = AdminQueue(ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES), self.dev.error)
+        self.oicr = Oicr(self)
+        self.lock = ServiceLock(self.oicr.service_task)
+        commands = ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES)
+        self.aq = AdminQueue(commands, self.lock, self.dev.error)
         mailbox = ControlQueue(self.hw, self.dma, poll, "PF_MBX", SEND_ENTRIES, RECEIVE_ENTRIES)
-        self.mbx = PfMailbox(mailbox, self.dev.error)
+        self.mbx = PfMailbox(mailbox, self.lock, self.dev.error)
         self.sched = Scheduler(self.aq)
         self.link = Link(self.aq)
         self.switch = Switch(self.aq)
         self.bridge = Bridge(self.switch, lambda: [vsi.props for vsi in self.vsis.values()])
         self.flows = Flows(self)
-        self.oicr = Oicr(self)
-        self.lock = ServiceLock(self.oicr.service_task)
 
     # What probe and rebuild have in common.
 
