@@ -70,7 +70,6 @@ PARAMS: Mapping[AqOpcode, type[Word]] = MappingProxyType(
         Op.DIS_TXQS: e810.AqDisableTxQueues,
         Op.MOVE_RECFG_TXQS: e810.AqMoveTxQueues,
         Op.DOWNLOAD_PKG: e810.AqDownloadPackage,
-        Op.GET_PKG_INFO_LIST: e810.AqPackageState,
         Op.DRIVER_SHARED_PARAMS: e810.AqSharedParam,
         Op.SET_HEALTH_STATUS_CONFIG: e810.AqHealth,
         Op.GET_HEALTH_STATUS: e810.AqHealth,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
@@ -15,8 +15,6 @@ from siov.spec.word import RegisterBlock
 
 class RegisterWindow:
     """A device's registers at physical addresses, looked up in blocks of the specification in turn."""
-
-    kinds: Collection[Kind] = frozenset({Kind.REGISTER})
 
     def __init__(self, name: str, base: int, size: int, blocks: Sequence[type[RegisterBlock]]) -> None:
         self.name, self.base, self.size = name, base, size
@@ -60,7 +58,6 @@ class ConfigWindow:
     size: int
     who: Callable[[int], str]
     name: str = "ecam"
-    kinds: Collection[Kind] = frozenset({Kind.CONFIG})
 
     def begin(self) -> None:
         """Nothing has to be known before the first access."""
