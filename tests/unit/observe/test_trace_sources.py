@@ -109,6 +109,7 @@ def test_calls_into_a_virtual_device_are_told_and_their_outcome_is_the_devices(t
         mdev.ops.write(0, 8, b"\x01\0\0\0")
     mdev.ops.set_irqs(2, 0, [5, None, 6])
     assert mdev.ops.region(0) == "region 0"
+    assert isinstance(mdev.ops, Ops)
     mdev.ops.zap = print
     assert ops.zap is print
     assert ops.calls == [("open", 17), ("irqs", 2, 0, [5, None, 6])]

@@ -22,7 +22,7 @@ class Instance(Protocol):
 
 
 class TracedOps:
-    """Stands before a virtual device's operations; what they give and raise is theirs."""
+    """Stands before a virtual device's operations; what they give and raise is theirs, as is their class."""
 
     def __init__(self, inner: Any, name: str, emit: Emit) -> None:
         self.inner = inner
@@ -40,6 +40,11 @@ class TracedOps:
     @zap.setter
     def zap(self, value: Any) -> None:
         self.inner.zap = value
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """Who asks what the operations are has to hear what they are without a trace."""
+        return type(self.inner)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
