@@ -145,7 +145,7 @@ def _rules(data: bytes) -> list[str]:
                 break
             rule = e810.AqSwitchRule.from_bytes(data[at : at + 16])
             header = data[at + 16 : at + 16 + rule.HDR_LEN]
-            found.append(f"rule{told(rule)} header {header.hex()} action{_action(rule.ACT)}")
+            found.append(f"rule{told(rule.replace(ACT=0))}{_action(rule.ACT)}" + _header(header))
             at += 16 + rule.HDR_LEN
         else:
             group = e810.AqVsiList.from_bytes(data[at : at + 8])
@@ -160,7 +160,11 @@ def _action(raw: int) -> str:
     kind = raw & 3
     if kind == e810.SingleActionType.TO_Q:
         return told(e810.SingleActionQueue(raw))
-    return told(e810.SingleAction(raw))
+    return told(e810.SingleAction(raw)) if raw else ""
+
+
+def _header(data: bytes) -> str:
+    return f" header {data.hex()}" if data else ""
 
 
 def _resources(data: bytes) -> list[str]:
