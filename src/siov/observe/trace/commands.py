@@ -121,11 +121,30 @@ def buffer(code: int, data: bytes) -> list[str]:
     return list(decode(data)) if decode is not None else []
 
 
+# Where the words of each section of a VSI's properties begin.
+_SECTIONS = (
+    (VsiProperties.SW_ID.at, "SW_VALID"),
+    (VsiProperties.SEC_FLAGS.at, "SECURITY_VALID"),
+    (VsiProperties.PORT_BASED_INNER_VLAN.at, "VLAN_VALID"),
+    (VsiProperties.INGRESS_TABLE.at, "INGRESS_UP_VALID"),
+    (VsiProperties.EGRESS_TABLE.at, "EGRESS_UP_VALID"),
+    (VsiProperties.PORT_BASED_OUTER_VLAN.at, "OUTER_TAG_VALID"),
+    (VsiProperties.MAPPING_FLAGS.at, "RXQ_MAP_VALID"),
+    (VsiProperties.Q_OPT_RSS.at, "Q_OPT_VALID"),
+    (VsiProperties.OUTER_UP_TABLE.at, "OUTER_UP_VALID"),
+    (VsiProperties.ACL_DEF_ACT.at, "ACL_VALID"),
+    (VsiProperties.FD_OPTIONS.at, "FLOW_DIR_VALID"),
+    (VsiProperties.PASID_ID.at, "PASID_VALID"),
+)
+
+
 def _properties(data: bytes) -> list[str]:
-    """A VSI's properties: the words that are not zero."""
+    """A VSI's properties: of the sections that count, the words that are not zero."""
+    valid = VsiProperties.VALID_SECTIONS(int.from_bytes(data[:2], "little"))
     found = []
     for name, span in VsiProperties.spans.items():
-        if not issubclass(span.what, Word):
+        section = next((bit for at, bit in reversed(_SECTIONS) if at <= span.at), None)
+        if not issubclass(span.what, Word) or section is None or not getattr(valid, section):
             continue
         for n, at in enumerate(span.offsets()):
             raw = int.from_bytes(data[at : at + span.size], "little")
