@@ -1,6 +1,6 @@
 """The Rust side of siov: what is done per access or per packet."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,58 @@ class TestFunction:
         """The vectors raised since the last call while no client was attached, one bit each."""
     def reset(self) -> None:
         """BAR 0 as after power-on; no DMA of before is under way afterwards."""
+
+class Vdev:
+    """A composed virtual device: what any access of a guest to it does.
+
+    `config` is its configuration space. A trap is one of
+    ("forward", at, count, stride, read, write, step): the double words at `at`, `at + stride` … of BAR 0 go to
+    the parent's registers at physical address `read` or `write` (None: that direction finds nothing), `step`
+    bytes apart;
+    ("rstat", at, address): VFGEN_RSTAT, out of VSIGEN_RSTAT at that physical address and the state;
+    ("shadow", at, count, stride, reset, rw, read_clears, notify): registers that are kept.
+    All else in BAR 0 reads as 0xdeadbeef. `msix` is the size of BAR 3 and the vectors of its table; without it
+    that BAR is the VMM's to emulate. `function_reset` has Express.DEVCTL ask for function-level resets. `bell`
+    is the (cpu, vector) that is raised when there are notices. `ValueError` names a trap that can't be.
+    """
+
+    def __init__(
+        self,
+        config: RegFile,
+        bus: Bus,
+        *,
+        bar0_size: int,
+        traps: Sequence[tuple[Any, ...]],
+        msix: tuple[int, int] | None = None,
+        function_reset: bool = False,
+        bell: tuple[int, int] | None = None,
+    ) -> None: ...
+    def region_size(self, region: int) -> int:
+        """Bytes of a region (0 BAR 0, 3 MSI-X, 7 configuration space); 0 for one that can't be accessed."""
+    def region_read(self, region: int, offset: int, size: int) -> bytes:
+        """As the guest reads; `OSError` with EINVAL outside of a region."""
+    def region_write(self, region: int, offset: int, data: bytes) -> None:
+        """As the guest writes; `OSError` with EINVAL outside of a region."""
+    @property
+    def state(self) -> str:
+        """`active`, `resetting` or `disabled`."""
+    def set_state(self, state: str) -> None:
+        """Change the state; when this returns, no access by the old one is under way."""
+    def shadow(self, at: int) -> int:
+        """A kept register, as the host sees it; `ValueError` where none is."""
+    def set_shadow(self, at: int, value: int) -> None:
+        """Set a kept register, as the host does."""
+    def or_shadow(self, at: int, bits: int) -> None:
+        """Set bits of a kept register."""
+    def take_notices(self) -> tuple[bool, list[tuple[int, int]]]:
+        """Whether a function-level reset was asked for, and the (offset, value) of registers written, since
+        the last call. After such a reset the device is disabled until the host makes it active."""
+    def reset(self) -> None:
+        """Kept registers and the MSI-X table as they were made; notices are forgotten."""
+    def reset_config(self, *, keep_sticky: bool = False) -> None:
+        """The configuration space after power-on, or after a function-level reset."""
+    def inspect(self) -> dict[str, Any]:
+        """State, what the guest enabled, number of traps, and accesses that found nothing."""
 
 class Endpoint:
     """A device on a UNIX socket that speaks vfio-user, for one client at a time.

@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...] | None] = {
     "siov.topology": None,
     "siov.spaces": None,
     "siov.vms": None,
+    "siov.vdevs": None,
     "siov.threads": None,
     "siov.platform": None,
     "siov.migration": None,

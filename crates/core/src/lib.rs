@@ -9,6 +9,7 @@ mod mmu;
 mod nic;
 mod port;
 mod regfile;
+mod vdev;
 
 use pyo3::prelude::*;
 
@@ -33,4 +34,6 @@ mod _core {
     use super::port::{PyClock, PyPort};
     #[pymodule_export]
     use super::regfile::PyRegFile;
+    #[pymodule_export]
+    use super::vdev::PyVdev;
 }

@@ -1,0 +1,78 @@
+"""The function's side of the mailboxes of VSIs (PF_MBX)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from errno import EINVAL
+
+from siov.drivers.ice.ctrlq import ControlQueue
+from siov.host.linux import LinuxError
+from siov.spec.e810 import AQ_LG_BUF, AQ_MAX_BUF, AqDesc, AqFlags, AqOpcode, AqRc
+
+SEND_ENTRIES, RECEIVE_ENTRIES = 64, 512  # ICE_MBXSQ_LEN, ICE_MBXRQ_LEN
+BUDGET = 64  # messages that one interrupt handles; the rest is left to the next
+
+# VSI that sent it, descriptor (COOKIE_HIGH is the virtchnl opcode, COOKIE_LOW its status), data.
+Receive = Callable[[int, AqDesc, bytes], None]
+
+
+@dataclass(slots=True)
+class PfMailbox:
+    """Messages from VSIs, and answers to them. A guest's wrongdoing is a count or a return code here."""
+
+    queue: ControlQueue
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    handler: Receive | None = None
+    received: int = 0
+    sent: int = 0
+    refused: int = 0
+    unclaimed: int = 0
+
+    def receive(self, handler: Receive | None) -> None:
+        """Who is called for each message: with the number of the VSI that sent it, descriptor and data."""
+        self.handler = handler
+
+    def send(self, vsi: int, opcode: int, status: int, data: bytes = b"") -> AqRc:
+        """Send a virtchnl message to a VSI (ice_aq_send_msg_to_vf); OK when it lies in the VSI's ring.
+
+        EBUSY when that is full, another code when it is shut or broken. EINVAL (raised) for more than 4,096
+        bytes, EIO while the function's mailbox is shut.
+        """
+        if len(data) > AQ_MAX_BUF:
+            raise LinuxError(
+                EINVAL, f"a message of {len(data)} bytes to VSI {vsi}; there are at most {AQ_MAX_BUF}"
+            )
+        flags = AqFlags.of(SI=1, BUF=bool(data), RD=bool(data), LB=len(data) > AQ_LG_BUF)
+        desc = AqDesc.of(
+            FLAGS=flags.raw,
+            OPCODE=AqOpcode.SEND_MSG_TO_VF,
+            DATALEN=len(data),
+            COOKIE_HIGH=opcode,
+            COOKIE_LOW=status & 0xFFFF_FFFF,
+            PARAM0=vsi,
+        )
+        with self.lock:
+            code = self.queue.transact(desc, data).desc.RETVAL & 0xFF
+            self.sent += 1
+            self.refused += code != 0
+        return AqRc(code) if code in set(AqRc) else AqRc.EIO
+
+    def clean(self) -> bool:
+        """Hand out messages, a bounded number of them; whether more wait."""
+        with self.lock:
+            self.queue.check_errors()
+            found = self.queue.take(BUDGET)
+        for message in found:
+            self.received += 1
+            if message.desc.OPCODE == AqOpcode.SEND_MSG_TO_PF and self.handler is not None:
+                self.handler(message.desc.RETVAL, message.desc, message.data)
+            else:
+                self.unclaimed += 1
+        return len(found) == BUDGET and self.queue.pending
+
+    def inspect(self) -> dict[str, object]:
+        """The rings, and messages each way."""
+        counts = {name: getattr(self, name) for name in ("received", "sent", "refused", "unclaimed")}
+        return self.queue.inspect() | counts

@@ -1,0 +1,70 @@
+"""Changes to the package in use: what is hashed, and what filters compare (ice_update_pkg)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from siov.drivers.ice.access import Commands
+from siov.host.linux import LinuxError
+from siov.spec.e810 import AqDownloadPackage, AqOpcode, AqRequestResource, ResourceAccess, ResourceId
+from siov.spec.e810.package import FlowProfile, HeaderLevel, PacketGroup, RssFields, SectionType
+from siov.spec.word import RegisterBlock, Word
+
+CHANGE_TIMEOUT_MS = 1000  # ICE_CHANGE_LOCK_TIMEOUT
+HEAD, ENTRY = 4, 8  # of a buffer: count and end; kind, offset and size of each section (ice_buf_hdr)
+
+
+@dataclass(slots=True, frozen=True)
+class Package:
+    """The package in use, as far as a driver may change it."""
+
+    aq: Commands
+
+    def set_profile(self, number: int, group: PacketGroup, level: HeaderLevel, fields: int) -> None:
+        """Which fields (a bit each) filters on packets of a group compare; 0: no profile."""
+        words = (
+            FlowProfile.PROFILE.of(NUM=number),
+            FlowProfile.GROUP.of(GROUP=group),
+            FlowProfile.LEVEL.of(LEVEL=level),
+            FlowProfile.FIELDS.of(SET=fields),
+        )
+        self._update(SectionType.FLOW_PROFILE, _image(FlowProfile, *words))
+
+    def set_rss_fields(self, vsi: int, level: HeaderLevel, groups: list[int]) -> None:
+        """Which fields (a bit each) the packets of each group are hashed by, for a VSI; 0: no hash."""
+        data = bytearray(_image(RssFields, RssFields.VSI.of(NUM=vsi), RssFields.LEVEL.of(LEVEL=level)))
+        for n, fields in enumerate(groups):
+            at = RssFields.FIELDS.at + RssFields.FIELDS.stride * n
+            data[at : at + 8] = RssFields.FIELDS.of(SET=fields).to_bytes()
+        self._update(SectionType.RSS_FIELDS, bytes(data))
+
+    def _update(self, kind: SectionType, data: bytes) -> None:
+        start = HEAD + ENTRY
+        buffer = (1).to_bytes(2, "little") + (start + len(data)).to_bytes(2, "little")
+        buffer += kind.to_bytes(4, "little") + start.to_bytes(2, "little") + len(data).to_bytes(2, "little")
+        with self._change_lock():
+            self.aq.send(AqOpcode.UPDATE_PKG, AqDownloadPackage.of(LAST_BUF=1), buffer + data)
+
+    @contextmanager
+    def _change_lock(self) -> Iterator[None]:
+        """Own the package for the time of a change (ice_acquire_change_lock)."""
+        lock = AqRequestResource.of(
+            RES_ID=ResourceId.CHNG_LOCK, ACCESS_TYPE=ResourceAccess.WRITE, TIMEOUT=CHANGE_TIMEOUT_MS
+        )
+        self.aq.send(AqOpcode.REQ_RES, lock)
+        try:
+            yield
+        except LinuxError:
+            self.aq.send(AqOpcode.RELEASE_RES, lock)
+            raise
+        self.aq.send(AqOpcode.RELEASE_RES, lock)
+
+
+def _image(block: type[RegisterBlock], *words: Word) -> bytes:
+    data = bytearray(block.size)
+    for word in words:
+        kind = type(word)
+        data[kind.at : kind.at + kind.width // 8] = word.to_bytes()
+    return bytes(data)

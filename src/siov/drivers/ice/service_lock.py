@@ -1,0 +1,53 @@
+"""One lock for slow work, and the work that interrupts leave to whoever holds it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+
+class ServiceLock:
+    """A lock that a thread may take again; `service` runs with it held, soon after each `kick`.
+
+    A kick never waits: when somebody holds the lock, the service runs as that one lets go. So an interrupt
+    may come in the middle of work by the same thread (from within one of its accesses) and disturbs nothing.
+    """
+
+    def __init__(self, service: Callable[[], None]) -> None:
+        self._service = service
+        self._lock = threading.RLock()
+        self._depth = 0  # of the holder; only the holder looks at it
+        self._wanted = False
+
+    def __enter__(self) -> ServiceLock:
+        self._lock.acquire()
+        self._depth += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._depth -= 1
+        self._lock.release()
+        self._run()
+
+    def kick(self) -> None:
+        """Have the service run: at once, or when the holder lets go."""
+        self._wanted = True
+        self._run()
+
+    def _run(self) -> None:
+        # Who lets go looks again, so a kick that found the lock taken is not lost.
+        while self._wanted and self._lock.acquire(blocking=False):
+            try:
+                if self._depth:
+                    return
+                self._depth += 1
+                try:
+                    self._wanted = False
+                    self._service()
+                finally:
+                    self._depth -= 1
+            finally:
+                self._lock.release()

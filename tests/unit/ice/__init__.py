@@ -1,0 +1,1 @@
+"""Parts of the PF driver, against the modelled adapter."""
