@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ethtool": ("ethtool", "show and change a running server's network interfaces, as ethtool does"),
     "bridge": ("bridge", "show or change an adapter's bridge mode, VEB or VEPA"),
     "inspect": ("inspect", "show the state of a running server, or a part of it by path"),
+    "capture": ("capture", "record frames at VSIs and ports of a running server"),
+    "trace": ("trace", "record and show what a running server does, step by step"),
     "sysfs": ("sysfs", "run a program such as mdevctl that sees a running server's sysfs as /sys"),
     "vm": ("vm", "fetch the guest rig, or run a Linux guest on a served device"),
     "bench": ("bench", "measure, and print medians as JSON"),

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from siov.host.kernfs import Entry
 from siov.host.mdev import MdevInfo, TypeInfo
+from siov.observe.capture import LIMIT, CaptureInfo
+from siov.observe.trace import Step
 
 
 class MdevApi(Protocol):
@@ -96,6 +98,43 @@ class SysfsApi(Protocol):
         """One write; the bytes taken."""
 
 
+class CaptureApi(Protocol):
+    """`platform.capture`: frames at VSIs and ports, into files."""
+
+    def start(self, target: str, path: str, drops: bool = False, limit: int = LIMIT) -> Sequence[CaptureInfo]:
+        """Begin to record."""
+
+    def stop(self, target: str = "*", path: str | None = None) -> Sequence[CaptureInfo]:
+        """End recording; what was recorded."""
+
+    def list(self) -> Sequence[CaptureInfo]:
+        """The captures that run."""
+
+
+class TracerApi(Protocol):
+    """`platform.tracer`: what the host does, step by step."""
+
+    def start(
+        self,
+        kinds: list[str] = ...,
+        subjects: list[str] = ...,
+        capacity: int | None = None,
+    ) -> None:
+        """Record steps from now on."""
+
+    def stop(self) -> None:
+        """Record no more."""
+
+    def steps(
+        self,
+        after: int = 0,
+        limit: int | None = None,
+        kinds: list[str] = ...,
+        subjects: list[str] = ...,
+    ) -> Sequence[Step]:
+        """The steps that were recorded."""
+
+
 class PlatformApi(Protocol):
     """The platform, as far as the control socket reaches."""
 
@@ -109,5 +148,7 @@ PARTS: dict[str, tuple[type, bool]] = {
     "netdev": (NetdevApi, True),
     "bridge": (BridgeApi, True),
     "sysfs": (SysfsApi, False),
+    "capture": (CaptureApi, False),
+    "tracer": (TracerApi, False),
     "": (PlatformApi, False),
 }

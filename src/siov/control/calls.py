@@ -139,12 +139,27 @@ def _converted(method: str, name: str, value: object, wanted: Any) -> object:
             return value.encode(TEXT)
         except UnicodeEncodeError:
             raise CallError(f"{method}: {name} has characters that are no bytes") from None
-    if not any(type(value) is kind for kind in kinds):
-        names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+    if not any(_is(value, kind) for kind in kinds):
+        names = " or ".join(_kind_name(kind) for kind in kinds)
         raise CallError(f"{method}: {name} is {value!r:.80}, which is no {names}")
-    if isinstance(value, str) and not _is_text(value):
+    texts = value if isinstance(value, list) else [value]
+    if not all(_is_text(text) for text in texts if isinstance(text, str)):
         raise CallError(f"{method}: {name} is {value!r:.80}, which is not all characters")
     return value
+
+
+def _is(value: object, kind: Any) -> bool:
+    """Whether a value is of a kind: exactly of a class, or a list of what is."""
+    if get_origin(kind) is list:
+        (element,) = get_args(kind)
+        return isinstance(value, list) and all(_is(each, element) for each in value)
+    return type(value) is kind
+
+
+def _kind_name(kind: Any) -> str:
+    if kind is type(None):
+        return "null"
+    return str(kind) if get_origin(kind) is list else str(kind.__name__)
 
 
 def _is_text(value: str) -> bool:

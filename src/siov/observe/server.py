@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from siov._core import Clock
@@ -22,6 +23,7 @@ from siov.observe.trace import (
     VfioSource,
     nic_windows,
 )
+from siov.spec.word import RegisterBlock
 
 
 class Instance(Protocol):
@@ -52,11 +54,15 @@ class Watch:
         *,
         adapters: Callable[[], Mapping[str, Adapter]],
         instances: Instances,
+        vdev_registers: Mapping[int, type[RegisterBlock]] = MappingProxyType({}),
         scenario: str = "",
     ) -> Watch:
-        """Watch a host that reaches the hardware by `mmio`; it has to use the tap from then on."""
+        """Watch a host that reaches the hardware by `mmio`; it has to use the tap from then on.
+
+        `vdev_registers` is what virtual devices have in BAR 0, by their PCI device id.
+        """
         tap = MmioTap(mmio)
-        host, vfio = HostSource(core.root), VfioSource(instances)
+        host, vfio = HostSource(core.root), VfioSource(instances, vdev_registers)
         host.watchers.append(vfio.saw)
         tracer = Tracer(clock.now)
         tracer.add(host, InterruptSource(irqs), vfio, tap)

@@ -76,6 +76,7 @@ def test_making_a_vsi_shows_its_properties_and_the_number_it_gets(traced):
     assert any(
         element.startswith("SW_FLAGS=") and "ALLOW_LB=1" in element for element in add.fields["buffer"]
     )
+    assert all(not element.startswith("FD_OPTIONS") for element in add.fields["buffer"]), "no valid section"
     assert "RECIPE_ID=MAC" in rule.fields["buffer"][0]
     assert vsi.mac.hex() in rule.fields["buffer"][0]
 

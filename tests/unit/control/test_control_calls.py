@@ -17,6 +17,7 @@ def test_what_can_be_called_is_what_the_protocols_list():
         "netdev.delete_rule",
         "bridge.getlink", "bridge.setlink",
         "sysfs.lstat", "sysfs.listdir", "sysfs.readlink", "sysfs.read", "sysfs.write",
+        "capture.start", "capture.stop", "capture.list", "tracer.start", "tracer.stop", "tracer.steps",
         "inspect",
     }  # fmt: skip
 
@@ -73,6 +74,9 @@ def test_a_call_prints_the_python_that_does_the_same(call, python, platform):
         ({"method": "bridge.setlink", "of": "x", "args": {"mode": 1.5}}, "which is no int"),
         ({"method": "netdev.set_coalesce", "of": "x", "args": {"rx_usecs": "5"}}, "which is no int or bool"),
         ({"method": "sysfs.write", "args": {"path": "/sys", "data": "\u20ac"}}, "no bytes"),
+        ({"method": "tracer.start", "args": {"kinds": "ice"}}, "which is no list[str]"),
+        ({"method": "tracer.start", "args": {"kinds": ["ice", 5]}}, "which is no list[str]"),
+        ({"method": "tracer.start", "args": {"kinds": ["\ud800"]}}, "not all characters"),
     ],
 )
 def test_what_is_no_call_is_refused_with_what_is_wrong(data, says):

@@ -9,6 +9,7 @@ from siov.observe.trace.host import kind_of
 from siov.observe.trace.names import find
 from siov.spec.e810 import Bar0
 from siov.spec.pcie.header import CommonHeader
+from siov.spec.word import RW, RegisterBlock, Word, bit
 
 
 @pytest.fixture
@@ -21,21 +22,22 @@ def told(tracer):
 
 
 @pytest.mark.parametrize(
-    ("function", "kind"),
+    ("function", "module", "kind"),
     [
-        ("device_add", Kind.CORE),
-        ("device_release_driver", Kind.CORE),
-        ("ice_probe", Kind.ICE),
-        ("ice_vdcm_init", Kind.ICE),
-        ("pci_register_driver", Kind.PCI),
-        ("mdev_device_create", Kind.MDEV),
-        ("vfio_mdev_probe", Kind.VFIO),
-        ("kernfs_fop_write_iter", Kind.SYSFS),
-        ("create_store", Kind.SYSFS),
+        ("device_add", "siov.host.core", Kind.CORE),
+        ("device_release_driver", "siov.host.dd", Kind.CORE),
+        ("ice_vdcm_init", "", Kind.ICE),
+        ("cfg_pasid", "siov.drivers.ice.adi", Kind.ICE),
+        ("pci_register_driver", "", Kind.PCI),
+        ("pcim_enable_device", "siov.host.pci.dev", Kind.PCI),
+        ("mdev_device_create", "siov.host.mdev.core", Kind.MDEV),
+        ("remove_store", "siov.host.mdev.core", Kind.MDEV),
+        ("vfio_mdev_probe", "siov.host.mdev.device", Kind.VFIO),
+        ("kernfs_fop_write_iter", "siov.host.sysfs", Kind.SYSFS),
     ],
 )
-def test_a_function_belongs_to_the_part_that_its_name_says(function, kind):
-    assert kind_of(function) is kind
+def test_a_function_belongs_to_the_part_that_its_name_or_its_module_says(function, module, kind):
+    assert kind_of(function, module) is kind
 
 
 # Interrupts.
@@ -45,7 +47,7 @@ def test_an_interrupt_has_the_name_of_its_handler_and_what_that_does_is_part_of_
     irqs, ran = IrqVectors(), []
 
     def handler():
-        tracer.emit(Kind.ICE, "nic0", "ice_misc_intr")
+        tracer(Kind.ICE, "nic0", "ice_misc_intr")
         ran.append(True)
 
     irq = irqs.request_irq(handler, "ice-misc")
@@ -92,6 +94,16 @@ class Ops:
         return f"region {index}"
 
 
+class DeviceBar0(RegisterBlock, size=16, ref="ours"):
+    """What a device has in BAR 0."""
+
+    class VSI_NUM(Word, width=32, at=8, ref="ours"):
+        """A register."""
+
+        ENABLE = bit(0, "on", RW)
+        OTHER = bit(1, "other", RW)
+
+
 class Mdev:
     def __init__(self, name, ops=None):
         self.name, self.ops = name, ops
@@ -100,23 +112,24 @@ class Mdev:
 def test_calls_into_a_virtual_device_are_told_and_their_outcome_is_the_devices(tracer):
     ops = Ops()
     mdev = Mdev("83b8f4f2", ops)
-    tracer.add(VfioSource(lambda: [mdev]))
+    tracer.add(VfioSource(lambda: [mdev], {0x0207: DeviceBar0}))
     tracer.start(["vfio"])
     mdev.ops.open_device(17)
-    assert mdev.ops.read(7, 4, 4) == b"\x07\x04\0\0"
+    assert mdev.ops.read(7, 2, 2) == b"\x07\x02"
     assert mdev.ops.mmap(0, 4096) == 0x4000_1000
     with pytest.raises(LinuxError, match="no"):
         mdev.ops.write(0, 8, b"\x01\0\0\0")
     mdev.ops.set_irqs(2, 0, [5, None, 6])
     assert mdev.ops.region(0) == "region 0"
+    assert isinstance(mdev.ops, Ops)
     mdev.ops.zap = print
     assert ops.zap is print
     assert ops.calls == [("open", 17), ("irqs", 2, 0, [5, None, 6])]
     assert [(what, detail) for _, _, what, _, detail in told(tracer)] == [
         ("open_device", "PASID 17"),
-        ("read", "CONFIG 0x4 = 0x407"),
+        ("read", "CONFIG DEVICE_ID = 0x207"),
         ("mmap", "BAR0 0x1000 -> 0x40001000"),
-        ("write", "BAR0 0x8 = 0x1"),
+        ("write", "BAR0 VSI_NUM = 0x1 ENABLE=1"),
         ("set_irqs", "MSIX 0 to 2, 1 of them off"),
     ]
     tracer.stop()

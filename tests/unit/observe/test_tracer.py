@@ -260,8 +260,8 @@ def test_text_has_a_line_a_step_and_json_every_field(tracer, root):
     tracer.start()
     outer()
     assert list(as_text(tracer.steps())) == [
-        "       0.000  core       device_add devices/a",
-        "       0.000  core       bus_add_device devices/b pci",
+        "       0.000  core       device_add a",
+        "       0.000  core       bus_add_device b pci",
     ]
     first, second = (json.loads(line) for line in as_json(tracer.steps()))
     assert first["number"] == 1

@@ -70,7 +70,6 @@ PARAMS: Mapping[AqOpcode, type[Word]] = MappingProxyType(
         Op.DIS_TXQS: e810.AqDisableTxQueues,
         Op.MOVE_RECFG_TXQS: e810.AqMoveTxQueues,
         Op.DOWNLOAD_PKG: e810.AqDownloadPackage,
-        Op.GET_PKG_INFO_LIST: e810.AqPackageState,
         Op.DRIVER_SHARED_PARAMS: e810.AqSharedParam,
         Op.SET_HEALTH_STATUS_CONFIG: e810.AqHealth,
         Op.GET_HEALTH_STATUS: e810.AqHealth,
@@ -122,11 +121,30 @@ def buffer(code: int, data: bytes) -> list[str]:
     return list(decode(data)) if decode is not None else []
 
 
+# Where the words of each section of a VSI's properties begin.
+_SECTIONS = (
+    (VsiProperties.SW_ID.at, "SW_VALID"),
+    (VsiProperties.SEC_FLAGS.at, "SECURITY_VALID"),
+    (VsiProperties.PORT_BASED_INNER_VLAN.at, "VLAN_VALID"),
+    (VsiProperties.INGRESS_TABLE.at, "INGRESS_UP_VALID"),
+    (VsiProperties.EGRESS_TABLE.at, "EGRESS_UP_VALID"),
+    (VsiProperties.PORT_BASED_OUTER_VLAN.at, "OUTER_TAG_VALID"),
+    (VsiProperties.MAPPING_FLAGS.at, "RXQ_MAP_VALID"),
+    (VsiProperties.Q_OPT_RSS.at, "Q_OPT_VALID"),
+    (VsiProperties.OUTER_UP_TABLE.at, "OUTER_UP_VALID"),
+    (VsiProperties.ACL_DEF_ACT.at, "ACL_VALID"),
+    (VsiProperties.FD_OPTIONS.at, "FLOW_DIR_VALID"),
+    (VsiProperties.PASID_ID.at, "PASID_VALID"),
+)
+
+
 def _properties(data: bytes) -> list[str]:
-    """A VSI's properties: the words that are not zero."""
+    """A VSI's properties: of the sections that count, the words that are not zero."""
+    valid = VsiProperties.VALID_SECTIONS(int.from_bytes(data[:2], "little"))
     found = []
     for name, span in VsiProperties.spans.items():
-        if not issubclass(span.what, Word):
+        section = next((bit for at, bit in reversed(_SECTIONS) if at <= span.at), None)
+        if not issubclass(span.what, Word) or section is None or not getattr(valid, section):
             continue
         for n, at in enumerate(span.offsets()):
             raw = int.from_bytes(data[at : at + span.size], "little")
@@ -146,7 +164,7 @@ def _rules(data: bytes) -> list[str]:
                 break
             rule = e810.AqSwitchRule.from_bytes(data[at : at + 16])
             header = data[at + 16 : at + 16 + rule.HDR_LEN]
-            found.append(f"rule{told(rule)} header {header.hex()} action{_action(rule.ACT)}")
+            found.append(f"rule{told(rule.replace(ACT=0))}{_action(rule.ACT)}" + _header(header))
             at += 16 + rule.HDR_LEN
         else:
             group = e810.AqVsiList.from_bytes(data[at : at + 8])
@@ -161,7 +179,11 @@ def _action(raw: int) -> str:
     kind = raw & 3
     if kind == e810.SingleActionType.TO_Q:
         return told(e810.SingleActionQueue(raw))
-    return told(e810.SingleAction(raw))
+    return told(e810.SingleAction(raw)) if raw else ""
+
+
+def _header(data: bytes) -> str:
+    return f" header {data.hex()}" if data else ""
 
 
 def _resources(data: bytes) -> list[str]:

@@ -12,16 +12,28 @@ from siov.host.linux import TraceEvent, TraceHook
 from siov.observe.trace.step import Kind
 from siov.observe.trace.tracer import Emit
 
-# The first whose words a function's name begins with, or has in it.
-_BEGIN = (("ice_", Kind.ICE), ("vfio", Kind.VFIO), ("kernfs", Kind.SYSFS), ("sysfs_kf", Kind.SYSFS))
-_HAVE = (("mdev", Kind.MDEV), ("_store", Kind.SYSFS), ("_show", Kind.SYSFS), ("pci", Kind.PCI))
-_OF_HOST = frozenset(kind for _, kind in (*_BEGIN, *_HAVE)) | {Kind.CORE}
+# The first that a function's name begins with; else the first that its module's does.
+_NAMES = (
+    ("vfio", Kind.VFIO),
+    ("mdev", Kind.MDEV),
+    ("kernfs", Kind.SYSFS),
+    ("sysfs", Kind.SYSFS),
+    ("ice_", Kind.ICE),
+    ("pci_", Kind.PCI),
+)
+_MODULES = (
+    ("siov.drivers.ice", Kind.ICE),
+    ("siov.host.mdev", Kind.MDEV),
+    ("siov.host.vfio", Kind.VFIO),
+    ("siov.host.pci", Kind.PCI),
+)
+_OF_HOST = frozenset(kind for _, kind in (*_NAMES, *_MODULES)) | {Kind.CORE}
 
 
-def kind_of(function: str) -> Kind:
-    """The kind of a step, by the name of its function."""
-    begins = next((kind for word, kind in _BEGIN if function.startswith(word)), None)
-    return begins or next((kind for word, kind in _HAVE if word in function), Kind.CORE)
+def kind_of(function: str, module: str = "") -> Kind:
+    """The kind of a step, by the name of its function and of the module that told it."""
+    named = next((kind for word, kind in _NAMES if function.startswith(word)), None)
+    return named or next((kind for word, kind in _MODULES if module.startswith(word)), Kind.CORE)
 
 
 class Hooked(Protocol):
@@ -56,16 +68,18 @@ class HostSource:
         for watcher in self.watchers:
             watcher(event)
         if self._emit is not None:
+            teller = _teller()
+            kind = kind_of(event.function, str(teller.f_globals.get("__name__")))
             subject = event.subject.removeprefix("/")
-            kind = kind_of(event.function)
-            self._emit(kind, subject, event.function, event.detail, caller=_teller(), opens=True)
+            self._emit(kind, subject, event.function, event.detail, caller=teller, opens=True)
 
 
 def _teller() -> FrameType:
-    """The call that told the event: it did so by the hook, or by `KObject.trace`, which did."""
+    """The call that told the event: it did so by the hook, or by a `trace` that did."""
     frame = sys._getframe(2)
-    above = frame.f_back
-    return above if frame.f_code.co_name == "trace" and above is not None else frame
+    while frame.f_code.co_name == "trace" and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
 
 
 class Interrupts(Protocol):

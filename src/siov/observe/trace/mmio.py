@@ -6,7 +6,7 @@ import sys
 from bisect import bisect_right, insort
 from collections.abc import Collection
 from types import FrameType
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from siov.host.pci.access import Mmio
 from siov.observe.trace.step import Kind
@@ -27,7 +27,6 @@ class Window(Protocol):
     name: str
     base: int
     size: int
-    kinds: Collection[Kind]
 
     def before_write(self, emit: Emit, at: int, data: bytes, caller: FrameType) -> None:
         """Bytes are about to be written at an offset."""
@@ -49,6 +48,9 @@ class MmioTap:
 
     read: _Read
     write: _Write
+    kinds: ClassVar[Collection[Kind]] = frozenset(
+        {Kind.CONFIG, Kind.REGISTER, Kind.ADMINQ, Kind.MAILBOX, Kind.IOMMU, Kind.FAULT}
+    )
 
     def __init__(self, inner: Mmio) -> None:
         self._inner = inner
@@ -57,11 +59,6 @@ class MmioTap:
         self._starts: list[int] = []
         self._emit: Emit | None = None
         self.errors = 0
-
-    @property
-    def kinds(self) -> Collection[Kind]:
-        """What its windows tell of."""
-        return frozenset().union(*(window.kinds for window in self._windows))
 
     @property
     def inner(self) -> Mmio:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from types import FrameType
 
 from siov.observe.trace.mmio import MmioTap
 from siov.observe.trace.names import find
 from siov.observe.trace.rings import ControlQueues, Read
-from siov.observe.trace.step import Kind
 from siov.observe.trace.tracer import Emit
 from siov.observe.trace.windows import RegisterWindow
 from siov.spec.e810 import Bar0
@@ -17,8 +15,6 @@ from siov.spec.e810.registers import Bar3, Pages
 
 class NicWindow(RegisterWindow):
     """BAR 0 of an adapter's function."""
-
-    kinds: Collection[Kind] = frozenset({Kind.REGISTER, Kind.ADMINQ, Kind.MAILBOX})
 
     def __init__(self, name: str, base: int, size: int, read: Read) -> None:
         super().__init__(name, base, size, (Bar0, Pages))

@@ -117,13 +117,14 @@ class ControlQueues:
         given = commands.params(asked, answer=False)
         elements = commands.buffer(asked.OPCODE, data)
         fields: dict[str, Any] = {"opcode": asked.OPCODE, "params": given, "result": result}
-        parts = [_words(given), *_brief(elements), f"-> {result}"]
+        parts = [_words(given), f"-> {result}"]
         if done and not commands.failed(answer):
             fields["answer"] = commands.params(answer, answer=True)
             changed = {n: t for n, t in fields["answer"].items() if given.get(n, "0") != t}
             parts.append(_words(changed))
         if elements:
             fields["buffer"] = elements
+            parts += _brief(elements)
         detail = " ".join(filter(None, parts))
         emit(Kind.ADMINQ, self.subject, commands.opcode_of(asked), detail, fields, caller=caller)
 

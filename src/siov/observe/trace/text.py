@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from siov.observe.trace.step import Step
 
+PATHS = ("devices/", "bus/", "class/", "module/")  # below /sys: the last name says enough
 WIDTH = 400  # characters of a line's detail
 
 
@@ -16,7 +17,8 @@ def as_text(steps: Iterable[Step], *, since: int | None = None) -> Iterator[str]
         since = step.time if since is None else since
         at = (step.time - since) / 1e6
         detail = step.detail if len(step.detail) <= WIDTH else step.detail[: WIDTH - 1] + "…"
-        said = " ".join(filter(None, (step.what, step.subject, detail)))
+        subject = step.subject.rpartition("/")[2] if step.subject.startswith(PATHS) else step.subject
+        said = " ".join(filter(None, (step.what, subject, detail)))
         yield f"{at:12.3f}  {step.kind.value:<9}  {'  ' * step.depth}{said}"
 
 

@@ -18,6 +18,9 @@ CAPACITY = 65_536
 class Emit(Protocol):
     """Tells a step; `caller` is the call that it is a step of (the one that emits, without)."""
 
+    def wants(self, kind: Kind, subject: str) -> bool:
+        """Whether a step would be recorded; who asks first need not make a text of it."""
+
     def __call__(
         self,
         kind: Kind,
@@ -108,9 +111,13 @@ class Tracer:
     def _open(self, source: Source) -> None:
         if any(self.filter.wants_kind(kind) for kind in source.kinds):
             self._active.append(source)
-            source.listen(self.emit)
+            source.listen(self)
 
-    def emit(
+    def wants(self, kind: Kind, subject: str) -> bool:
+        """Whether a step would be recorded."""
+        return self.listening and self.filter.wants(kind, subject)
+
+    def __call__(
         self,
         kind: Kind,
         subject: str,
@@ -122,7 +129,7 @@ class Tracer:
         opens: bool = False,
     ) -> None:
         """Record a step, if it is wanted."""
-        if not self.listening or not self.filter.wants(kind, subject):
+        if not self.wants(kind, subject):
             return
         depth = self._nesting.depth(caller or sys._getframe(1), opens=opens)
         thread = threading.current_thread().name

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from siov.host.linux import TraceEvent
+from siov.host.linux import LinuxError, TraceEvent
+from siov.observe.trace.names import find, value_of
 from siov.observe.trace.step import NOTHING, Kind
 from siov.observe.trace.tracer import Emit
+from siov.spec.pcie.header import CommonHeader
+from siov.spec.word import RegisterBlock
 
 _REGIONS = ("BAR0", "BAR1", "BAR2", "BAR3", "BAR4", "BAR5", "ROM", "CONFIG", "VGA")
 _IRQS = ("INTX", "MSI", "MSIX", "ERR", "REQ")
@@ -22,11 +26,14 @@ class Instance(Protocol):
 
 
 class TracedOps:
-    """Stands before a virtual device's operations; what they give and raise is theirs."""
+    """Stands before a virtual device's operations; what they give and raise is theirs, as is their class."""
 
-    def __init__(self, inner: Any, name: str, emit: Emit) -> None:
+    def __init__(
+        self, inner: Any, name: str, emit: Emit, registers: type[RegisterBlock] | None = None
+    ) -> None:
         self.inner = inner
         self._name, self._emit = name, emit
+        self._blocks = {_REGIONS.index("BAR0"): registers, _REGIONS.index("CONFIG"): CommonHeader}
 
     def _tell(self, what: str, detail: str = "", fields: Any = NOTHING) -> None:
         caller = sys._getframe(1)
@@ -40,6 +47,11 @@ class TracedOps:
     @zap.setter
     def zap(self, value: Any) -> None:
         self.inner.zap = value
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """Who asks what the operations are has to hear what they are without a trace."""
+        return type(self.inner)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -68,7 +80,10 @@ class TracedOps:
     def _access(self, what: str, index: int, offset: int, data: bytes) -> None:
         value = int.from_bytes(data, "little")
         fields = {"region": index, "offset": offset, "size": len(data), "value": value}
-        self._tell(what, f"{_named(_REGIONS, index)} {offset:#x} = {value:#x}", fields)
+        block = self._blocks.get(index)
+        found = find(block, offset) if block is not None else None
+        register, text = (str(found), value_of(found, data)[0]) if found else (f"{offset:#x}", f"{value:#x}")
+        self._tell(what, f"{_named(_REGIONS, index)} {register} = {text}", fields)
 
     def set_irqs(self, index: int, start: int, fds: Sequence[int | None]) -> None:
         """See `VfioDeviceOps`."""
@@ -99,14 +114,19 @@ class TracedOps:
 class VfioSource:
     """The virtual devices of a host. While it listens, operations have a `TracedOps` before them.
 
-    `devices` gives those that there are. A new one is found by its probe, for which `saw` has to be told of
-    steps of the driver core (see `HostSource.watchers`).
+    `devices` gives those that there are, `registers` what they have in BAR 0 by device id. A new one is found
+    by its probe, for which `saw` has to be told of steps of the driver core (see `HostSource.watchers`).
     """
 
     kinds: Collection[Kind] = frozenset({Kind.VFIO})
 
-    def __init__(self, devices: Callable[[], Iterable[Instance]]) -> None:
+    def __init__(
+        self,
+        devices: Callable[[], Iterable[Instance]],
+        registers: Mapping[int, type[RegisterBlock]] = MappingProxyType({}),
+    ) -> None:
         self._devices = devices
+        self._registers = registers
         self._emit: Emit | None = None
 
     def listen(self, emit: Emit) -> None:
@@ -131,7 +151,16 @@ class VfioSource:
             return
         for device in self._devices():
             if device.ops is not None and not isinstance(device.ops, TracedOps):
-                device.ops = TracedOps(device.ops, device.name, self._emit)
+                registers = self._registers.get(_device_id(device.ops))
+                device.ops = TracedOps(device.ops, device.name, self._emit, registers)
+
+
+def _device_id(ops: Any) -> int:
+    """The device id in the configuration space; 0 when that can't be read."""
+    try:
+        return int.from_bytes(ops.read(_REGIONS.index("CONFIG"), 2, 2), "little")
+    except LinuxError:
+        return 0
 
 
 def _named(names: Sequence[str], index: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType, MappingProxyType
 
 from siov.host.iommu.fault import DmaFault
@@ -32,8 +32,6 @@ _WORDS: Mapping[int, type[Descriptor]] = MappingProxyType(
 
 class UnitWindow(RegisterWindow):
     """The page of registers of a remapping unit."""
-
-    kinds: Collection[Kind] = frozenset({Kind.REGISTER, Kind.IOMMU, Kind.FAULT})
 
     def __init__(self, name: str, base: int, read: Callable[[int, int], bytes]) -> None:
         super().__init__(name, base, SIZE, (Unit,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
@@ -15,8 +15,6 @@ from siov.spec.word import RegisterBlock
 
 class RegisterWindow:
     """A device's registers at physical addresses, looked up in blocks of the specification in turn."""
-
-    kinds: Collection[Kind] = frozenset({Kind.REGISTER})
 
     def __init__(self, name: str, base: int, size: int, blocks: Sequence[type[RegisterBlock]]) -> None:
         self.name, self.base, self.size = name, base, size
@@ -34,6 +32,8 @@ class RegisterWindow:
         self._tell(emit, "read", at, data, caller)
 
     def _tell(self, emit: Emit, what: str, at: int, data: bytes, caller: FrameType) -> None:
+        if not emit.wants(Kind.REGISTER, self.name):
+            return
         found = next((found for block in self._blocks if (found := find(block, at))), None)
         fields: dict[str, str] = {}
         if found is None:
@@ -60,7 +60,6 @@ class ConfigWindow:
     size: int
     who: Callable[[int], str]
     name: str = "ecam"
-    kinds: Collection[Kind] = frozenset({Kind.CONFIG})
 
     def begin(self) -> None:
         """Nothing has to be known before the first access."""
@@ -75,9 +74,12 @@ class ConfigWindow:
 
     def _tell(self, emit: Emit, what: str, at: int, data: bytes, caller: FrameType) -> None:
         rid, register = at >> 12, at & 0xFFF
+        name = self.who(rid)
+        if not emit.wants(Kind.CONFIG, name):
+            return
         # Behind the first part of the header, what a register is hangs on the function.
         found = find(CommonHeader, register)
-        name = str(found) if found else f"{register:#x}"
+        where = str(found) if found else f"{register:#x}"
         text = value_of(found, data)[0] if found else f"{int.from_bytes(data, 'little'):#x}"
         fields = {"rid": rid, "register": register, "value": int.from_bytes(data, "little")}
-        emit(Kind.CONFIG, self.who(rid), what, f"{name} = {text}", fields, caller=caller)
+        emit(Kind.CONFIG, name, what, f"{where} = {text}", fields, caller=caller)
