@@ -9,11 +9,12 @@ from siov._core import Bus
 from siov.drivers.ice.bridge import Bridge
 from siov.drivers.ice.ethtool import EthtoolOps
 from siov.drivers.ice.ethtool import run as ethtool
-from siov.drivers.ice.ethtool_ops import PfEthtool, VdevEthtool
 from siov.drivers.ice.main import IceDriver, ice_module_exit, ice_module_init
+from siov.drivers.ice.netdev_ethtool import IceEthtool
 from siov.drivers.ice.pf import IcePf
 from siov.drivers.ice.services import Services
 from siov.drivers.ice.vdcm import IceVdcm, ice_vdcm_init
+from siov.drivers.ice.vdev_ethtool import VdevEthtool
 from siov.errors import ScenarioError
 from siov.host.linux import choices
 from siov.host.mdev import MdevCore
@@ -61,7 +62,7 @@ class IceModule:
 
     driver: IceDriver
     names: Callable[[str], str]
-    _interfaces: dict[str, PfEthtool] = field(default_factory=dict)
+    _interfaces: dict[str, IceEthtool] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -103,7 +104,7 @@ class IceModule:
         """
         pf = self._pf(name)
         if pf is not None:
-            return Netdev(self._interfaces.setdefault(pf.dev.name, PfEthtool(pf, name)), pf)
+            return Netdev(self._interface(pf, name), pf)
         for pf in self.driver.pfs.values():
             for mdev, device in pf.vdcm.devices.items() if isinstance(pf.vdcm, IceVdcm) else ():
                 if mdev.name == name.lower():
@@ -118,6 +119,13 @@ class IceModule:
         if pf is None:
             raise ScenarioError(f"there is no adapter {name!r}; there is {choices(self.pfs)}")
         return BridgePort(pf.bridge, pf)
+
+    def _interface(self, pf: IcePf, name: str) -> IceEthtool:
+        if pf.netdev is None:
+            raise ScenarioError(
+                f"{name} has no queues, so no interface; give it some with the key ice.queues"
+            )
+        return self._interfaces.setdefault(pf.dev.name, IceEthtool(pf.netdev))
 
     def _pf(self, name: str) -> IcePf | None:
         return self.pfs.get(name) or self.driver.pfs.get(name)
