@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from errno import EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC
 from typing import Any
 
+from siov.drivers.ice.fdir import FdirFilter
 from siov.drivers.ice.flow import Header
 from siov.drivers.ice.link import LinkState
 from siov.drivers.ice.rxq import RxRing
 from siov.drivers.ice.vf import VirtchnlVf
-from siov.drivers.ice.virtchnl import FdirFilter, VfLimits
+from siov.drivers.ice.virtchnl import VfLimits
 from siov.host.linux import LinuxError
 from siov.spec.virtchnl import EthStats, Op, PfEvent, Status, VersionInfo, VfCaps, VfResource, VsiResource
 

@@ -11,9 +11,9 @@ from errno import EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, ETIMEDOUT
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from siov.drivers.ice.fdir import FdirFilter
 from siov.drivers.ice.flow import Pattern
 from siov.drivers.ice.virtchnl.headers import headers_of
-from siov.drivers.ice.virtchnl.vsi_ops import FdirFilter
 from siov.host.linux import LinuxError
 from siov.spec.message import rows
 from siov.spec.virtchnl import (

@@ -6,26 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from siov.drivers.ice.flow import Header, Pattern
+from siov.drivers.ice.fdir import FdirFilter
+from siov.drivers.ice.flow import Header
 from siov.drivers.ice.link import LinkState
 from siov.drivers.ice.rxq import RxRing
 from siov.spec.e810 import RXDID
 from siov.spec.virtchnl import EthStats
-
-
-@dataclass(slots=True, frozen=True)
-class FdirFilter:
-    """A flow director filter of a VSI: queues are relative to it.
-
-    `queue` None lets the packet go where RSS would send it; `region` is the logarithm (base 2) of how many
-    queues from `queue` on it is spread over; `mark` goes into the receive descriptor, None is no mark.
-    """
-
-    pattern: Pattern
-    queue: int | None = None
-    region: int = 0
-    drop: bool = False
-    mark: int | None = None
 
 
 class VsiOps(Protocol):
@@ -99,7 +85,7 @@ class VsiOps(Protocol):
     def set_rss_key(self, key: bytes) -> None:
         """The 52 bytes that the hash is made with."""
 
-    def set_rss_lut(self, lut: bytes) -> None:
+    def set_rss_lut(self, table: bytes) -> None:
         """The table that the hash chooses a queue from."""
 
     def set_rss_algorithm(self, algorithm: int) -> None:
