@@ -2,7 +2,9 @@
 
 mod bench;
 mod bus;
+mod capture;
 mod endpoint;
+mod iavf;
 mod iommu;
 mod mmu;
 mod nic;
@@ -20,7 +22,11 @@ mod _core {
     #[pymodule_export]
     use super::bus::PyBus;
     #[pymodule_export]
+    use super::capture::PyCapture;
+    #[pymodule_export]
     use super::endpoint::{PyEndpoint, PyTestFunction};
+    #[pymodule_export]
+    use super::iavf::PyGuestLoop;
     #[pymodule_export]
     use super::iommu::{PyHostMemory, PyRemappingUnit, bench_translate};
     #[pymodule_export]
