@@ -88,7 +88,7 @@ class VsiOps(Protocol):
     def set_rss_key(self, key: bytes) -> None:
         """The 52 bytes that the hash is made with."""
 
-    def set_rss_lut(self, table: bytes) -> None:
+    def set_rss_lut(self, lut: bytes) -> None:
         """The table that the hash chooses a queue from."""
 
     def set_rss_hash(self, kind: RssHash) -> None:
