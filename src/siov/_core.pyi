@@ -403,6 +403,120 @@ class Nic:
     def inspect(self) -> dict[str, Any]:
         """VSIs with their counters, rules, filters, what the switch dropped, the device TLB's counters."""
 
+class GuestLoop:
+    """The rings of embedded guests and their traffic, on the thread that calls `run` (the crate siov-iavf).
+
+    A guest reaches memory and registers through its core and EPT, so a VM exit may stop it: it is told as a
+    dict of `guest`, `fault` ("not-running", or as in `CpuCore.access`), `exit_reason`, and for a write to a
+    register `value`. The guest stands still until `resume`. `KeyError` for a guest that isn't there.
+    """
+
+    def __init__(self, bus: Bus, clock: Clock) -> None: ...
+    def add(
+        self,
+        cpu: CpuCore,
+        mac: bytes,
+        *,
+        direct_map: int = 0,
+        seed: int = 0,
+        echo: bool = False,
+        vlan: int | None = None,
+        tag: int | None = None,
+        tag_in_context: bool = False,
+    ) -> int:
+        """Take a guest in; its number. Its kernel sees guest-physical address 0 at `direct_map`.
+
+        What it receives is checked with the `seed` that the senders have, and against the tag (TCI) `vlan`;
+        with `echo` it sends datagrams to the echo port back. Its answers get `tag`.
+        """
+    def remove(self, guest: int) -> dict[str, Any]:
+        """Take a guest out, with its last results; nothing touches its memory after that."""
+    def add_pair(
+        self,
+        guest: int,
+        *,
+        tx_ring: int,
+        tx_entries: int,
+        tx_buffers: int,
+        tx_tail: int,
+        rx_ring: int,
+        rx_entries: int,
+        rx_buffers: int,
+        rx_tail: int,
+        dyn_ctl: int,
+        eventfd: int,
+        buffer: int = 2048,
+        rxdid: int = 1,
+        itr: int | None = None,
+    ) -> int:
+        """Give a guest a pair of queues whose vector signals `eventfd` (it is duplicated); the pair's number.
+
+        Rings and buffers (one of `buffer` bytes for each descriptor) are guest-physical addresses, tails and
+        `dyn_ctl` guest-virtual ones. `itr` is in microseconds. Buffers are posted in the next turn.
+        `ValueError` for what can't be.
+        """
+    def clear_pairs(self, guest: int) -> None:
+        """Take a guest's queues away; nothing touches them after that."""
+    def send(
+        self,
+        guest: int,
+        kind: str,
+        to: bytes,
+        *,
+        flows: int = 1,
+        sizes: Sequence[int] | None = None,
+        count: int | None = None,
+        rate: int | None = None,
+        burst: int = 32,
+        v6: bool = False,
+        offload: bool = True,
+        ip_checksum: bool = False,
+        tag: int | None = None,
+        tag_in_context: bool = False,
+        seed: int = 0,
+        depth: int = 1,
+        timeout: float = 1.0,
+        window: int = 262144,
+        chunk: int = 1448,
+        mss: int | None = None,
+        path: str | PathLike[str] | None = None,
+        addresses: tuple[bytes, bytes] | None = None,
+    ) -> int:
+        """Have a guest send to a MAC address; the load's number.
+
+        "generate" sends datagrams and "request" such that come back (`depth` at a time, lost after `timeout`
+        seconds), of `sizes` bytes in `flows` flows drawn by `seed`; "stream" sends bytes that are
+        acknowledged, `window` at most before that, in frames of `chunk` bytes of payload, which the device
+        cuts up with `mss`; "replay" sends the frames of a capture, with `addresses` (source, destination)
+        put in. `count` is the end, in frames, or bytes of each stream; `rate` is in frames a second, `burst`
+        in frames a turn. The device makes checksums with `offload` and `ip_checksum`, and inserts `tag`, told
+        in a context descriptor with `tag_in_context`. `ValueError` for what can't be.
+        """
+    def expect(
+        self, guest: int, path: str | PathLike[str], addresses: tuple[bytes, bytes] | None = None
+    ) -> None:
+        """Have a guest compare what it receives, and is none of our traffic, with the frames of a capture."""
+    def clear_loads(self, guest: int) -> None:
+        """Take away everything that a guest was to send."""
+    def step(self) -> tuple[bool, list[dict[str, Any]]]:
+        """One turn of every guest, without waiting: whether any had work, and the guests that stand still."""
+    def run(self, time: float) -> list[dict[str, Any]]:
+        """Turn and sleep for `time` seconds, until `stop` or a VM exit; the guests that stand still.
+
+        The interpreter is let go.
+        """
+    def stop(self) -> None:
+        """End a run, from another thread."""
+    def resume(self, guest: int, done: bool = False) -> None:
+        """Have a guest go on; `done` when the write to a register that stopped it was done for it."""
+    def results(self, guest: int) -> dict[str, Any]:
+        """What a guest has done and found.
+
+        `checked` frames by what they are, counters of the `rings`, `senders` (with `latency` in ns), `exits`.
+        """
+    def flows(self, guest: int) -> list[dict[str, Any]]:
+        """What a guest receives: `src`, `dst`, `flow`, `kind`, `next` number or position, and `missing`."""
+
 class CpuCore:
     """A logical processor in 64-bit mode, as far as translation goes (the crate siov-mmu).
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from siov._core import Bus, Clock, Nic, Port, RegFile
+from siov.drivers.ice.services import Services, poll_by_sleep
 from siov.errors import ScenarioError
 from siov.host.core import DriverCore
 from siov.host.iommu.ids import Ids, pasid_allocator
@@ -16,7 +17,7 @@ from siov.host.irq import IrqVectors
 from siov.host.irq.remapping import InterruptRemapping
 from siov.host.lspci import PciFunctionView
 from siov.host.mdev import MdevCore, Mdevctl
-from siov.host.pci import Firmware, HostWindow, PciSubsystem, pci_host_probe
+from siov.host.pci import Firmware, HostWindow, PciDev, PciSubsystem, pci_host_probe
 from siov.host.pci.probe import HostBridge
 from siov.host.pci.view import function_view
 from siov.host.physmem import PhysMem
@@ -27,6 +28,7 @@ from siov.hw.memory import HostDram
 from siov.hw.pcie.function import Function
 from siov.hw.pcie.root_complex import ECAM_SIZE, RootComplex, Window, WindowKind
 from siov.hw.vtd import RemappingUnit
+from siov.modules import BridgePort, IceModule, Netdev
 from siov.nics import Nics, plug
 from siov.observe.capture import CaptureManager
 from siov.observe.server import Watch
@@ -43,12 +45,13 @@ ECAM_BASE = 0xB000_0000
 MMIO32_BASE = 0xC000_0000
 MMIO64_BASE = 0x40_0000_0000
 VTD_BASE = 0xFED9_0000
+POLLS = 16  # how often a driver that waits has the hardware work, when nothing runs by itself
 KERNEL_END = 16 << 20  # what lies below is the host's kernel; its pages are given out from here on
 
 BUILT_IN = Path(__file__).parent / "scenarios" / "first.toml"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Platform:
     """A server: the machine's memory and root complex, and the host that found its way through it."""
 
@@ -67,6 +70,7 @@ class Platform:
     host_bridge: HostBridge | None = None
     memory: PhysMem | None = None
     iommu: IntelIommu | None = None
+    ice: IceModule | None = None
     spaces: list[Space] = field(default_factory=list)
     vms: list[GuestVm] = field(default_factory=list)
 
@@ -94,6 +98,40 @@ class Platform:
     def sysfs(self) -> Sysfs:
         """The host's devices by path, as below /sys."""
         return self.core.sysfs
+
+    def boot(self) -> None:
+        """What happens before anybody logs in: enumeration, then the modules of what was found."""
+        self.enumerate()
+        self.load()
+
+    def load(self) -> None:
+        """Load ice for the adapters; nothing without any."""
+        if self.memory is None or not self.threads.nics:
+            return
+        services = Services(self.memory, self.irqs, self.iommu, poll=self._poll)
+        self.ice = IceModule.load(
+            self.pci,
+            services,
+            self.mdev.core,
+            self.root_complex.core,
+            self._name_of_device,
+            queues=self.scenario.ice.queues,
+            siov=self.scenario.ice.siov,
+        )
+
+    def unload(self) -> None:
+        """Unload the modules again: every virtual device goes, and nothing of them is left."""
+        if self.ice is not None:
+            ice, self.ice = self.ice, None
+            ice.unload()
+
+    def netdev(self, name: str) -> Netdev:
+        """An interface of the host, by its adapter's name, or a virtual device's, by UUID."""
+        return self._loaded().netdev(name)
+
+    def bridge(self, name: str) -> BridgePort:
+        """The switch of an adapter."""
+        return self._loaded().bridge(name)
 
     def start(self) -> None:
         """Have the server run by itself, on threads of its own; `OSError` when there are none left."""
@@ -152,6 +190,28 @@ class Platform:
                 iommu.detach(rid)  # from passing through
             self.spaces.append(add_space(iommu, devices[rid], space))
 
+    def _loaded(self) -> IceModule:
+        if self.ice is None:
+            raise ScenarioError(
+                f"{self.scenario.name} has no adapter with a driver; add a function of model e810"
+            )
+        return self.ice
+
+    def _poll(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for hardware; without threads nobody but us lets it work."""
+        if self.threads.running:
+            return poll_by_sleep(condition, seconds)
+        for _ in range(POLLS):
+            if condition():
+                return True
+            self.pump()
+        return condition()
+
+    def _name_of_device(self, name: str) -> str:
+        device = self.pci.find_device(name)
+        assert isinstance(device, PciDev)
+        return self._function_name(device.rid)
+
     def _function_name(self, rid: int) -> str:
         """A function by its name in the scenario, or by its routing id."""
         named = (name for name, function in self.functions.items() if int(function.bdf) == rid)
@@ -175,6 +235,7 @@ class Platform:
                 "threads": self.threads.inspect(),
                 "iommu": self.iommu.inspect() if self.iommu else None,
                 "mdev": self.mdev.inspect(),
+                "ice": self.ice.inspect() if self.ice else None,
                 "trace": self.tracer.inspect(),
                 "captures": self.capture.inspect(),
                 "kvm": {guest.spec.name: guest.inspect() for guest in self.vms},

@@ -43,8 +43,10 @@ def fields(path: Path, *names: str) -> list[list[str]]:
 def complaints(path: Path) -> list[str]:
     """The frames that tshark calls malformed, or whose checksums it finds wrong."""
     checks = ("ip", "tcp", "udp", "sctp")
-    asked = [*(f"{name}.check_checksum:TRUE" for name in checks[:3]), "sctp.checksum:CRC32c"]
-    options = [part for one in asked for part in ("-o", one)]
+    preferences = [f"{name}.check_checksum:TRUE" for name in checks[:3]]
+    # A tunnel over IPv6 may leave its UDP checksum out (RFC 6935).
+    preferences += ["sctp.checksum:CRC 32c", "udp.ignore_ipv6_zero_checksum:TRUE"]
+    options = [part for preference in preferences for part in ("-o", preference)]
     bad = "_ws.malformed || " + " || ".join(f"{name}.checksum.status == 0" for name in checks)
     return run("-n", "-r", str(path), *options, "-Y", bad).splitlines()
 

@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...] | None] = {
     "siov.vms": None,
     "siov.vdevs": None,
     "siov.threads": None,
+    "siov.modules": None,
     "siov.platform": None,
     "siov.migration": None,
     "siov.control": None,

@@ -4,6 +4,7 @@ mod bench;
 mod bus;
 mod capture;
 mod endpoint;
+mod iavf;
 mod iommu;
 mod mmu;
 mod nic;
@@ -24,6 +25,8 @@ mod _core {
     use super::capture::PyCapture;
     #[pymodule_export]
     use super::endpoint::{PyEndpoint, PyTestFunction};
+    #[pymodule_export]
+    use super::iavf::PyGuestLoop;
     #[pymodule_export]
     use super::iommu::{PyHostMemory, PyRemappingUnit, bench_translate};
     #[pymodule_export]

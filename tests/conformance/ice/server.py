@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from siov._core import Clock, Nic, Port
+from siov.drivers.ice.hw import offset_of
 from siov.drivers.ice.main import IceDriver, ice_module_exit, ice_module_init
 from siov.drivers.ice.pf import IcePf
 from siov.drivers.ice.services import Services, VdcmInit
@@ -20,6 +21,7 @@ from siov.hw.memory import HostDram
 from siov.hw.pcie.compose import root_port
 from siov.hw.pcie.root_complex import ECAM_SIZE, RootComplex, Window, WindowKind
 from siov.hw.vtd import RemappingUnit
+from siov.spec.word import Word
 
 ECAM, MEM64, UNIT = 0xB000_0000, 0x40_0000_0000, 0xFED9_0000
 RAM = 256 << 20
@@ -119,6 +121,15 @@ class Server:
                 return
         raise AssertionError("the adapter does not come to rest")
 
+    def rd(self, name: str, index: int = 0) -> int:
+        """A register as hardware has it, without the effect of a read."""
+        return self.nic.get(name, index)
+
+    def wr(self, name: str, value: int | Word, index: int = 0) -> None:
+        """A register as a guest writes it, by an address of BAR 0."""
+        at = self.dev.bar(0).start + offset_of(name, index)
+        self.rc.write(at, int(value).to_bytes(4, "little"))
+
     def advance(self, nanoseconds: int) -> None:
         self.clock.advance(nanoseconds)
         self.pump()
@@ -162,6 +173,11 @@ class Guest:
         domain = server.iommu.alloc_domain(Stage.SECOND)
         server.iommu.attach(domain, server.dev.rid, pasid)
         return cls(server, pasid, domain)
+
+    @property
+    def machine(self) -> Server:
+        """What the rings of tests reach registers by."""
+        return self.server
 
     def alloc(self, size: int, align: int = 4096) -> int:
         count = -(-size // 4096)

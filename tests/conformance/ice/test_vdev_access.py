@@ -7,7 +7,7 @@ import pytest
 from siov.host.linux import LinuxError
 from siov.host.vfio import Area
 
-from .vdcm import DYN_CTL01, ICR01, ICR0_ENA1, MBX, RSTAT, User, VdcmServer
+from .vdcm import DYN_CTL01, ICR0_ENA1, ICR01, MBX, RSTAT, User, VdcmServer
 
 DEAD = 0xDEAD_BEEF
 

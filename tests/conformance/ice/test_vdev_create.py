@@ -64,7 +64,7 @@ def test_opening_binds_the_pasid_and_closing_unbinds_it(server):
     server.trace.clear()
     user.open()
     word = props.get(VsiProperties.PASID_ID)
-    assert (word.VALID, word.PASID) == (1, user.vfio.pasid)
+    assert (1, user.vfio.pasid) == (word.VALID, word.PASID)
     assert server.functions("ice_vdcm_open_device", "cfg_pasid") == ["ice_vdcm_open_device", "cfg_pasid"]
     user.close()
     assert props.get(VsiProperties.PASID_ID).VALID == 0

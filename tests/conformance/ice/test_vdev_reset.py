@@ -259,7 +259,7 @@ def test_the_address_space_is_the_same_after_a_reset(server, user):
     for again in (lambda: user.vfio.reset(), lambda: user.device.reset_vf()):
         again()
         word = user.device.adi.vsi.props.get(VsiProperties.PASID_ID)
-        assert (word.VALID, word.PASID) == (1, user.vfio.pasid)
+        assert (1, user.vfio.pasid) == (word.VALID, word.PASID)
 
 
 def test_eventfds_stay_over_a_reset(server, user):

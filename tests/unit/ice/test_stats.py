@@ -7,7 +7,6 @@ from siov.drivers.ice.stats import (
     PORT_COUNTERS,
     VSI_COUNTERS,
     Counter,
-    EthStats,
     PortStats,
     VsiStats,
     width_of,

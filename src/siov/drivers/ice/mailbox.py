@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from errno import EINVAL
 
-from siov.drivers.ice.ctrlq import ControlQueue
+from siov.drivers.ice.ctrlq import ControlQueue, Report, guarded
+from siov.drivers.ice.service_lock import ServiceLock
 from siov.host.linux import LinuxError
 from siov.spec.e810 import AQ_LG_BUF, AQ_MAX_BUF, AqDesc, AqFlags, AqOpcode, AqRc
 
@@ -20,10 +20,14 @@ Receive = Callable[[int, AqDesc, bytes], None]
 
 @dataclass(slots=True)
 class PfMailbox:
-    """Messages from VSIs, and answers to them. A guest's wrongdoing is a count or a return code here."""
+    """Messages from VSIs, and answers to them; the lock is the function's.
+
+    A guest's wrongdoing is a count or a return code here.
+    """
 
     queue: ControlQueue
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: ServiceLock
+    report: Report | None = None
     handler: Receive | None = None
     received: int = 0
     sent: int = 0
@@ -67,7 +71,7 @@ class PfMailbox:
         for message in found:
             self.received += 1
             if message.desc.OPCODE == AqOpcode.SEND_MSG_TO_PF and self.handler is not None:
-                self.handler(message.desc.RETVAL, message.desc, message.data)
+                guarded(self.report, self.handler, message.desc.RETVAL, message.desc, message.data)
             else:
                 self.unclaimed += 1
         return len(found) == BUDGET and self.queue.pending

@@ -146,6 +146,7 @@ def _ice_init_pf_vsi(pf: IcePf, queues: int, undo: ExitStack) -> None:
     """The function's own VSI and netdev."""
     pf.dev.trace("ice_init_pf_sw")
     undo.callback(_ice_vsi_release_all, pf)
+    undo.callback(_quietly, pf, pf.flows.deinit)
     pf.port_stats = PortStats(pf.hw)
     pf.main = pf.vsi_setup(VsiKind.PF, queues, queues, name=f"ice-{pf.dev.name}")
     if queues:

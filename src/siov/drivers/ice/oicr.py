@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from siov.drivers.ice.hw import GONE
 from siov.drivers.ice.reset import ice_rebuild_after, reset_seen
-from siov.host.linux import LinuxError
+from siov.errors import SiovError
 from siov.spec.e810 import Flow, Interrupts
 from siov.spec.e810.interrupts import CauseControl
 
@@ -83,36 +83,44 @@ class Oicr:
         pf = self.pf
         more = False
         try:
-            kind = reset_seen(pf)
-            if kind is not None:
-                ice_rebuild_after(pf, kind)
-            self._causes(pf.hw.rd("PFINT_OICR"))
-            more |= pf.aq.clean()
-            more |= pf.mbx.clean()
-            for work in list(self.work):
-                more |= work()
-        except LinuxError as why:
-            # Nobody above could hear of it: an interrupt has no caller.
-            pf.dev.error("ice_service_task", why)
-        if self.open:
-            if more:
-                pf.irqs.misc.trigger()
-            else:
-                pf.irqs.misc.enable()
+            for step in (self._reset, self._causes, pf.aq.clean, pf.mbx.clean, *self.work):
+                more |= self._step(step)
+        finally:
+            if self.open:
+                if more:
+                    pf.irqs.misc.trigger()
+                else:
+                    pf.irqs.misc.enable()
+
+    def _step(self, step: Callable[[], bool]) -> bool:
+        """A part of the work; what it refuses is reported, for an interrupt has no caller to hear of it."""
+        try:
+            return step()
+        except SiovError as why:
+            self.pf.dev.error("ice_service_task", why)
+            return False
 
     def inspect(self) -> dict[str, object]:
         """Causes by name, and malicious driver events by VSI."""
         return {"causes": dict(self.causes), "mdd": dict(self.mdd), "service_task": self.runs}
 
-    def _causes(self, raw: int) -> None:
+    def _reset(self) -> bool:
+        kind = reset_seen(self.pf)
+        if kind is not None:
+            ice_rebuild_after(self.pf, kind)
+        return False
+
+    def _causes(self) -> bool:
+        raw = self.pf.hw.rd("PFINT_OICR")
         if raw == GONE:
-            return
+            return False
         word = Interrupts.PFINT_OICR(raw)
         for name in ENABLED:
             if getattr(word, name):
                 self.causes[name] = self.causes.get(name, 0) + 1
         if word.MAL_DETECT:
             self.handle_mdd_event()
+        return False
 
     def handle_mdd_event(self) -> None:
         """See who was caught at what, count it, tell listeners, and let the next one be noted."""

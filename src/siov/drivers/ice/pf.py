@@ -12,6 +12,7 @@ from siov.drivers.ice.bridge import Bridge, BridgeMode
 from siov.drivers.ice.caps import IceCaps, ice_get_caps
 from siov.drivers.ice.ctrlq import ControlQueue
 from siov.drivers.ice.dma import DmaMemory
+from siov.drivers.ice.flows import Flows
 from siov.drivers.ice.hw import IceHw
 from siov.drivers.ice.irq import IceIrqs, IceVector, Prefer
 from siov.drivers.ice.link import Link
@@ -44,7 +45,7 @@ ADI_QUEUES, ADI_VECTORS = 4, 5  # ICE_DFLT_QS_PER_SIOV_VF, ICE_NUM_VF_MSIX_SMALL
 Hook = Callable[["IcePf"], None]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class IcePf:
     """One function with its admin queue, mailbox, vectors, queues and VSIs.
 
@@ -62,6 +63,7 @@ class IcePf:
     link: Link = field(init=False)
     switch: Switch = field(init=False)
     bridge: Bridge = field(init=False)
+    flows: Flows = field(init=False)
     port_stats: PortStats = field(init=False)
     oicr: Oicr = field(init=False)
     lock: ServiceLock = field(init=False)
@@ -86,14 +88,17 @@ class IcePf:
         self.hw = IceHw(self.dev.iomap(0))
         self.dma = DmaMemory(self.services.mem)
         poll = self.services.poll
-        self.aq = AdminQueue(ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES))
-        self.mbx = PfMailbox(ControlQueue(self.hw, self.dma, poll, "PF_MBX", SEND_ENTRIES, RECEIVE_ENTRIES))
+        self.oicr = Oicr(self)
+        self.lock = ServiceLock(self.oicr.service_task)
+        commands = ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES)
+        self.aq = AdminQueue(commands, self.lock, self.dev.error)
+        mailbox = ControlQueue(self.hw, self.dma, poll, "PF_MBX", SEND_ENTRIES, RECEIVE_ENTRIES)
+        self.mbx = PfMailbox(mailbox, self.lock, self.dev.error)
         self.sched = Scheduler(self.aq)
         self.link = Link(self.aq)
         self.switch = Switch(self.aq)
         self.bridge = Bridge(self.switch, lambda: [vsi.props for vsi in self.vsis.values()])
-        self.oicr = Oicr(self)
-        self.lock = ServiceLock(self.oicr.service_task)
+        self.flows = Flows(self)
 
     # What probe and rebuild have in common.
 
@@ -164,6 +169,7 @@ class IcePf:
             "scheduler": self.sched.inspect(),
             "bridge": self.bridge.inspect(),
             "rules": self.switch.inspect(),
+            "fdir": self.flows.fdir.inspect() if self.flows.fdir is not None else None,
             "link": self.link.inspect(),
             "oicr": self.oicr.inspect(),
             "dma": self.dma.inspect(),

@@ -31,10 +31,14 @@ def ice_reset(pf: IcePf, kind: str) -> None:
         if pf.resetting:
             raise LinuxError(EBUSY, f"{pf.dev.name} is within a {pf.resetting}")
         ice_prepare_for_reset(pf, kind)
-        if kind == "PFR":
-            function_reset(pf)
-        else:
-            _device_reset(pf, kind)
+        try:
+            if kind == "PFR":
+                function_reset(pf)
+            else:
+                _device_reset(pf, kind)
+        except LinuxError as why:
+            _give_up(pf, kind, why)
+            raise
         ice_rebuild(pf, kind)
 
 
@@ -73,7 +77,9 @@ def ice_rebuild_after(pf: IcePf, kind: str) -> None:
     """Somebody else has reset the device: forget what is gone, and build it up again."""
     ice_prepare_for_reset(pf, kind)
     if not pf.services.poll(lambda: _ready(pf), DEVICE_WAIT):
-        raise LinuxError(ETIMEDOUT, f"{pf.dev.name} does not come back from a {kind}")
+        why = LinuxError(ETIMEDOUT, f"{pf.dev.name} does not come back from a {kind}")
+        _give_up(pf, kind, why)
+        raise why
     ice_rebuild(pf, kind)
 
 
@@ -90,6 +96,7 @@ def ice_prepare_for_reset(pf: IcePf, kind: str) -> None:
     for vsi in pf.vsis.values():
         vsi.forget_queues()
     pf.switch.reset()
+    pf.flows.reset()
     pf.mbx.queue.close()
     pf.aq.queue.close()
 
@@ -111,6 +118,7 @@ def ice_rebuild(pf: IcePf, kind: str) -> None:
             vsi.replay_filters()
             vsi.eth_stats.rebase()
         pf.port_stats.rebase()
+        pf.flows.rebuild()
         pf.mbx.queue.open()
         pf.resetting = None
         for hook in list(pf.on_rebuild):
@@ -120,10 +128,15 @@ def ice_rebuild(pf: IcePf, kind: str) -> None:
         if pf.netdev is not None:
             pf.netdev.attach()
     except SiovError as why:
-        pf.resetting = f"{kind} that could not be undone"
-        pf.dev.trace("ice_rebuild", f"failed: {why}; bind the driver anew")
-        pf.oicr.stop()
+        _give_up(pf, kind, why)
         raise
+
+
+def _give_up(pf: IcePf, kind: str, why: SiovError) -> None:
+    """The function stays down (ICE_RESET_FAILED)."""
+    pf.resetting = f"{kind} that could not be undone"
+    pf.dev.trace("ice_rebuild", f"failed: {why}; bind the driver anew")
+    pf.oicr.stop()
 
 
 def ice_init_ctrl(pf: IcePf) -> None:

@@ -64,6 +64,7 @@ class Scheduler:
     layers: int = 0
     entry: Node | None = None
     shared: list[Node] = field(default_factory=list)  # nodes between the entry point and the VSIs
+    kept: int = 0  # the first of them are there from the start, and stay
 
     def start(self) -> None:
         """Read the default branch, and take it out below its VSI layer (ice_sched_init_port)."""
@@ -88,6 +89,7 @@ class Scheduler:
             assert old.parent is not None, "the VSI layer is below the entry point"
             self._delete(old)
         self.shared = branch[ENTRY_LAYER + 1 : self.vsi_layer]
+        self.kept = len(self.shared)
         for above, below in zip(branch[ENTRY_LAYER:], branch[ENTRY_LAYER + 1 : self.vsi_layer], strict=False):
             above.children = [below]
 
@@ -117,10 +119,15 @@ class Scheduler:
         return VsiBranch([new for new in added if new not in groups], groups)
 
     def remove_vsi(self, branch: VsiBranch) -> None:
-        """Take a VSI's nodes out; its queues are off (ice_rm_vsi_lan_cfg)."""
+        """Take a VSI's nodes out, and what is above them for no other; its queues are off."""
+        above = branch.nodes[0].parent if branch.nodes else None
         for node in (*branch.groups, *reversed(branch.nodes)):
             self._delete(node)
         branch.groups, branch.nodes = [], []
+        while above is not None and above in self.shared[self.kept :] and not above.children:
+            self._delete(above)
+            self.shared.remove(above)
+            above = above.parent
 
     def inspect(self) -> dict[str, object]:
         """Layers, and how many nodes there are between the entry point and the VSIs."""

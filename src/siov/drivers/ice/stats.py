@@ -47,7 +47,6 @@ PORT_COUNTERS = {
     "rx_fragments": "GLPRT_RFC",
     "rx_oversize": "GLPRT_ROC",
     "rx_jabber": "GLPRT_RJC",
-    "rx_length_errors": "GLPRT_RLEC",
     "rx_dropped": "PRTRPB_RDPC",
     "rx_crc_errors": "GLPRT_CRCERRS",
     "illegal_bytes": "GLPRT_ILLERRC",

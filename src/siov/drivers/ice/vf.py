@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from errno import ENOMEM, ENOSPC
 from traceback import format_exc
 from typing import TypeAlias
 
+from siov.drivers.ice.flow import Header
 from siov.drivers.ice.virtchnl.events import RESET_IMPENDING, link_change
 from siov.drivers.ice.virtchnl.fdir import VfFdir
 from siov.drivers.ice.virtchnl.macs import BROADCAST, NONE, add_mac
 from siov.drivers.ice.virtchnl.table import TABLE
-from siov.drivers.ice.virtchnl.vsi_ops import FdirMatch, RssFlow, VfLimits, VfOwner, VsiOps
+from siov.drivers.ice.virtchnl.vsi_ops import VfLimits, VfOwner, VsiOps
 from siov.host.linux import LinuxError
 from siov.spec.virtchnl import (
     BEFORE_RESOURCES,
@@ -59,9 +61,9 @@ class VirtchnlVf:
         self.macs: set[bytes] = set()
         self.vlans: set[int] = set()
         self.vlan_strip = False
-        self.rss_flows: dict[RssFlow, None] = {}
+        self.rss_flows: dict[tuple[Header, ...], None] = {}
         self.fdir: dict[int, VfFdir] = {}
-        self.fdir_matches: dict[FdirMatch, int] = {}
+        self.fdir_keys: dict[Hashable, int] = {}  # filters by their pattern
 
     # The owner's side.
 

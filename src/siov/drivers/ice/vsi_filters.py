@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from siov.drivers.ice.fdir import FdirFilter
 from siov.drivers.ice.flow import Header
 from siov.drivers.ice.lookup import ETH_P_8021Q
 from siov.drivers.ice.rss import Rss
-from siov.drivers.ice.stats import EthStats, VsiStats
+from siov.drivers.ice.stats import VsiStats
 from siov.drivers.ice.vlan import VsiVlan
 from siov.drivers.ice.vsi_props import VsiProps
-from siov.spec.e810 import RssHash
-from siov.spec.virtchnl import RssAlgorithm
+from siov.spec.virtchnl import EthStats
 
 if TYPE_CHECKING:
     from siov.drivers.ice.pf import IcePf
+    from siov.drivers.ice.vsi import Vsi
 
 
 class VsiFilters:
@@ -39,6 +40,7 @@ class VsiFilters:
 
     def remove_filters(self) -> None:
         """Take away every rule that is the VSI's; its tables go with the VSI itself."""
+        self.pf.flows.remove_vsi(self.num)
         self.pf.switch.remove_vsi(self.num)
 
     def replay_filters(self) -> None:
@@ -62,9 +64,9 @@ class VsiFilters:
         """Be so no more."""
         self.vlan.remove(vid, tpid)
 
-    def set_promisc(self, uni: bool, multi: bool) -> None:
+    def set_promisc(self, unicast: bool, multicast: bool) -> None:
         """Receive all unicast frames, all multicast frames."""
-        self.pf.switch.set_promisc(self.num, unicast=uni, multicast=multi)
+        self.pf.switch.set_promisc(self.num, unicast=unicast, multicast=multicast)
 
     def set_vlan_strip(self, on: bool, outer: bool = False, tpid: int = ETH_P_8021Q) -> None:
         """Have a tag taken out of received frames."""
@@ -82,27 +84,33 @@ class VsiFilters:
         """The look-up table, a queue of the VSI in each of its 64, 512 or 2,048 entries."""
         self.rss.set_lut(table)
 
-    def set_rss_hash(self, kind: RssHash) -> None:
-        """The hash function."""
-        self.rss.set_hash(kind)
+    def set_rss_algorithm(self, algorithm: int) -> None:
+        """The hash function (virtchnl's RssAlgorithm)."""
+        self.rss.set_algorithm(algorithm)
 
-    def set_rss_cfg(
-        self,
-        headers: Sequence[Header],
-        algorithm: int = RssAlgorithm.TOEPLITZ_ASYMMETRIC,
-        *,
-        add: bool = True,
-    ) -> None:
-        """Hash packets with these headers by their fields that count, or do so no more."""
-        if add:
-            self.rss.add_cfg(headers, algorithm)
-        else:
-            self.rss.del_cfg(headers)
+    def add_rss_cfg(self, headers: Sequence[Header], algorithm: int) -> None:
+        """Hash packets with these headers by their fields that count, with this function."""
+        self.rss.add_cfg(headers, algorithm)
+
+    def del_rss_cfg(self, headers: Sequence[Header]) -> None:
+        """Hash them no more."""
+        self.rss.del_cfg(headers)
 
     def set_rss_hena(self, hena: int) -> None:
         """Which packet types are hashed, a bit each (virtchnl's Hena)."""
         self.rss.set_hena(hena)
 
+    def add_fdir(self, wanted: FdirFilter) -> int:
+        """Add a flow director filter; gives its number."""
+        return self.pf.flows.add(self._self(), wanted)
+
+    def del_fdir(self, number: int) -> None:
+        """Remove it."""
+        self.pf.flows.remove(self._self(), number)
+
     def stats(self) -> EthStats:
         """The VSI's counters, from its start."""
         return self.eth_stats.read()
+
+    def _self(self) -> Vsi:
+        return cast("Vsi", self)

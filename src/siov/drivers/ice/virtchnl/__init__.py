@@ -6,24 +6,6 @@ need of the rest of the driver, and `fair` takes the VFs' messages in turns.
 """
 
 from siov.drivers.ice.virtchnl.fair import VfLine, VfMessages
-from siov.drivers.ice.virtchnl.vsi_ops import (
-    FdirFilter,
-    FdirMatch,
-    RssFlow,
-    RxRing,
-    VfLimits,
-    VfOwner,
-    VsiOps,
-)
+from siov.drivers.ice.virtchnl.vsi_ops import VfLimits, VfOwner, VsiOps
 
-__all__ = [
-    "FdirFilter",
-    "FdirMatch",
-    "RssFlow",
-    "RxRing",
-    "VfLimits",
-    "VfLine",
-    "VfMessages",
-    "VfOwner",
-    "VsiOps",
-]
+__all__ = ["VfLimits", "VfLine", "VfMessages", "VfOwner", "VsiOps"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from siov.drivers.ice.virtchnl.vsi_ops import LinkState
+from siov.drivers.ice.link import LinkState
 from siov.spec.virtchnl import EventCode, EventSeverity, LegacyLinkSpeed, PfEvent
 
 # The old form has names for these speeds only; one between two is told as the lower one.

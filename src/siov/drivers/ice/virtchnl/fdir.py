@@ -11,8 +11,9 @@ from errno import EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, ETIMEDOUT
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from siov.drivers.ice.virtchnl.pattern import fdir_match
-from siov.drivers.ice.virtchnl.vsi_ops import FdirFilter, FdirMatch
+from siov.drivers.ice.fdir import FdirFilter
+from siov.drivers.ice.flow import Pattern
+from siov.drivers.ice.virtchnl.headers import headers_of
 from siov.host.linux import LinuxError
 from siov.spec.message import rows
 from siov.spec.virtchnl import (
@@ -56,32 +57,35 @@ def add_fdir_filter(vf: VirtchnlVf, data: bytes) -> Reply:
     request = FdirAdd(data)
     if request.vsi_id != vf.vsi.num:
         return Status.ERR_PARAM
-    wanted = _filter(vf, request)
-    status, flow_id = FdirStatus.RULE_INVALID, 0
-    if wanted is not None:
-        status, flow_id = _add(vf, wanted, bool(request.validate_only))
+    flow_id = 0
+    try:
+        status, flow_id = _add(vf, request)
+    except LinuxError as error:
+        status = BY_ERRNO.get(error.errno, FdirStatus.RULE_INVALID)
     echo = bytearray(data)
     FLOW_ID.pack_into(echo, FdirAdd.members["flow_id"].at, flow_id)
     STATUS.pack_into(echo, FdirAdd.members["status"].at, status)
     return bytes(echo)
 
 
-def _add(vf: VirtchnlVf, wanted: FdirFilter, only_look: bool) -> tuple[FdirStatus, int]:
-    match = wanted.match
-    if match in vf.fdir_matches:
-        same = vf.fdir[vf.fdir_matches[match]].wanted == wanted
+def _add(vf: VirtchnlVf, request: FdirAdd) -> tuple[FdirStatus, int]:
+    rule = request.rule_cfg
+    pattern = Pattern.of(headers_of(rule.proto_hdrs))
+    wanted = _actions(vf, pattern, rule.action_set)
+    if wanted is None or not pattern.values:
+        return FdirStatus.RULE_INVALID, 0
+    key = pattern.key()
+    if key in vf.fdir_keys:
+        same = vf.fdir[vf.fdir_keys[key]].wanted == wanted
         return (FdirStatus.RULE_EXIST if same else FdirStatus.RULE_CONFLICT), 0
     if len(vf.fdir) >= vf.limits.fdir_filters:
         return FdirStatus.RULE_NORESOURCE, 0
-    if only_look:
+    if request.validate_only:
         return FdirStatus.SUCCESS, 0
-    try:
-        number = vf.vsi.add_fdir(wanted)
-    except LinuxError as error:
-        return BY_ERRNO.get(error.errno, FdirStatus.RULE_INVALID), 0
+    number = vf.vsi.add_fdir(wanted)
     flow_id = next(n for n in range(len(vf.fdir) + 1) if n not in vf.fdir)
     vf.fdir[flow_id] = VfFdir(wanted, number)
-    vf.fdir_matches[match] = flow_id
+    vf.fdir_keys[key] = flow_id
     return FdirStatus.SUCCESS, flow_id
 
 
@@ -103,18 +107,11 @@ def _delete(vf: VirtchnlVf, flow_id: int) -> FdirStatus:
         if error.errno != ENOENT:
             return BY_ERRNO.get(error.errno, FdirStatus.RULE_INVALID)
     del vf.fdir[flow_id]
-    del vf.fdir_matches[found.wanted.match]
+    del vf.fdir_keys[found.wanted.pattern.key()]
     return FdirStatus.SUCCESS
 
 
-def _filter(vf: VirtchnlVf, request: FdirAdd) -> FdirFilter | None:
-    """Match and actions of a request; None when they make no sense, or are not the device's."""
-    rule = request.rule_cfg
-    match = fdir_match(rule.proto_hdrs)
-    return None if match is None else _actions(vf, match, rule.action_set)
-
-
-def _actions(vf: VirtchnlVf, match: FdirMatch, actions: FilterActionSet) -> FdirFilter | None:
+def _actions(vf: VirtchnlVf, pattern: Pattern, actions: FilterActionSet) -> FdirFilter | None:
     """Exactly one action that says where to, and at most one mark (ice_vc_fdir_parse_action)."""
     if not 1 <= actions.count <= MAX_ACTIONS:
         return None
@@ -126,25 +123,25 @@ def _actions(vf: VirtchnlVf, match: FdirMatch, actions: FilterActionSet) -> Fdir
                 return None
             mark = action.mark_id
             continue
-        one = _target(vf, match, action)
+        one = _target(vf, pattern, action)
         if one is None or target is not None:
             return None
         target = one
     if target is None:
         return None
-    return FdirFilter(match, target.queue, target.region, target.drop, mark)
+    return FdirFilter(pattern, target.queue, target.region, target.drop, mark)
 
 
-def _target(vf: VirtchnlVf, wanted: FdirMatch, action: FilterAction) -> FdirFilter | None:
+def _target(vf: VirtchnlVf, pattern: Pattern, action: FilterAction) -> FdirFilter | None:
     queue, region = action.queue_index, action.queue_region
     match action.type:
         case ActionType.DROP:
-            return FdirFilter(wanted, drop=True)
+            return FdirFilter(pattern, drop=True)
         case ActionType.PASSTHRU:
-            return FdirFilter(wanted)
+            return FdirFilter(pattern)
         case ActionType.QUEUE if queue < vf.usable_pairs:
-            return FdirFilter(wanted, queue)
+            return FdirFilter(pattern, queue)
         case ActionType.Q_REGION if 1 <= region <= REGION_MAX and queue + (1 << region) <= vf.usable_pairs:
-            return FdirFilter(wanted, queue, region)
+            return FdirFilter(pattern, queue, region)
         case _:
             return None

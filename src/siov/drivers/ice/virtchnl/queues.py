@@ -6,7 +6,7 @@ from collections.abc import Collection
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from siov.drivers.ice.virtchnl.vsi_ops import RxRing
+from siov.drivers.ice.rxq import RxRing
 from siov.spec.e810 import RXDID
 from siov.spec.message import rows
 from siov.spec.virtchnl import (

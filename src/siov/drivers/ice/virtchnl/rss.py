@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from errno import ENOENT
 from typing import TYPE_CHECKING
 
-from siov.drivers.ice.virtchnl.pattern import rss_flow
-from siov.spec.e810 import RssHash
+from siov.drivers.ice.flow import Header
+from siov.drivers.ice.rss import DEFAULT_HENA
+from siov.drivers.ice.virtchnl.headers import headers_of
+from siov.host.linux import LinuxError
 from siov.spec.virtchnl import (
     RSS_KEY_SIZE,
     RSS_LUT_SIZE,
-    Hena,
     RssAlgorithm,
     RssCfg,
     RssHena,
@@ -22,13 +24,7 @@ from siov.spec.virtchnl import (
 if TYPE_CHECKING:
     from siov.drivers.ice.vf import Reply, VirtchnlVf
 
-# All of them but L2_PAYLOAD, which has no fields to hash (ICE_DEFAULT_RSS_HENA).
-HENA_CAPS = Hena.of(**{name: 1 for name in Hena.fields if name != "L2_PAYLOAD"})
-HASHES = {
-    RssAlgorithm.TOEPLITZ_ASYMMETRIC: RssHash.TPLZ,
-    RssAlgorithm.TOEPLITZ_SYMMETRIC: RssHash.SYM_TPLZ,
-    RssAlgorithm.XOR_SYMMETRIC: RssHash.XOR,
-}
+ALGORITHMS = frozenset(int(one) for one in RssAlgorithm)
 
 
 def config_rss_key(vf: VirtchnlVf, data: bytes) -> Reply:
@@ -51,55 +47,57 @@ def config_rss_lut(vf: VirtchnlVf, data: bytes) -> Reply:
 
 
 def config_rss_hfunc(vf: VirtchnlVf, data: bytes) -> Reply:
-    """CONFIG_RSS_HFUNC: the hash function, of those that the device has."""
+    """CONFIG_RSS_HFUNC: the hash function."""
     head = RssHfunc(data)
-    if head.vsi_id != vf.vsi.num or head.rss_algorithm not in HASHES:
+    if head.vsi_id != vf.vsi.num or head.rss_algorithm not in ALGORITHMS:
         return Status.ERR_PARAM
-    vf.vsi.set_rss_hash(HASHES[RssAlgorithm(head.rss_algorithm)])
+    vf.vsi.set_rss_algorithm(head.rss_algorithm)
     return Status.SUCCESS
 
 
 def get_rss_hena_caps(vf: VirtchnlVf, data: bytes) -> Reply:
     """GET_RSS_HENA_CAPS: what SET_RSS_HENA may have set."""
-    return HENA_CAPS.to_bytes()
+    return DEFAULT_HENA.to_bytes(8, "little")
 
 
 def set_rss_hena(vf: VirtchnlVf, data: bytes) -> Reply:
     """SET_RSS_HENA: replaces every earlier choice of fields, ADD_RSS_CFG's included."""
     hena = RssHena(data).hena
-    if hena & ~HENA_CAPS.raw:
+    if hena & ~DEFAULT_HENA:
         return Status.ERR_PARAM
     vf.vsi.set_rss_hena(hena)
     vf.rss_flows.clear()
     return Status.SUCCESS
 
 
+def _cfg(data: bytes) -> tuple[tuple[Header, ...], int]:
+    """The headers of a request, without their bytes, that mean nothing, and the hash function."""
+    cfg = RssCfg(data)
+    headers = headers_of(cfg.proto_hdrs)
+    return tuple(Header(header.type, header.selector) for header in headers), cfg.rss_algorithm
+
+
 def add_rss_cfg(vf: VirtchnlVf, data: bytes) -> Reply:
-    """ADD_RSS_CFG: the same again does nothing; R_ASYMMETRIC asks for the XOR hash of the whole VSI."""
-    return _rss_cfg(vf, data, True)
+    """ADD_RSS_CFG: the same again does nothing."""
+    headers, algorithm = _cfg(data)
+    if algorithm not in ALGORITHMS:
+        return Status.ERR_PARAM
+    if headers not in vf.rss_flows and len(vf.rss_flows) >= vf.limits.rss_flows:
+        return Status.ERR_NO_MEMORY
+    vf.vsi.add_rss_cfg(headers, algorithm)
+    vf.rss_flows[headers] = None
+    return Status.SUCCESS
 
 
 def del_rss_cfg(vf: VirtchnlVf, data: bytes) -> Reply:
-    """DEL_RSS_CFG: what is not there is removed already."""
-    return _rss_cfg(vf, data, False)
-
-
-def _rss_cfg(vf: VirtchnlVf, data: bytes, add: bool) -> Reply:
-    cfg = RssCfg(data)
-    if cfg.rss_algorithm not in set(RssAlgorithm):
+    """DEL_RSS_CFG: what is not there is removed already (ice_rem_rss_cfg)."""
+    headers, algorithm = _cfg(data)
+    if algorithm not in ALGORITHMS:
         return Status.ERR_PARAM
-    if cfg.rss_algorithm == RssAlgorithm.R_ASYMMETRIC:
-        vf.vsi.set_rss_hash(RssHash.XOR if add else RssHash.TPLZ)
-        return Status.SUCCESS
-    flow = rss_flow(cfg.proto_hdrs)
-    if flow is None:
-        return Status.ERR_PARAM
-    if add and flow not in vf.rss_flows and len(vf.rss_flows) >= vf.limits.rss_flows:
-        return Status.ERR_NO_MEMORY
-    vf.vsi.set_rss_cfg(flow, add)
-    if add:
-        vf.vsi.set_rss_hash(HASHES[RssAlgorithm(cfg.rss_algorithm)])
-        vf.rss_flows[flow] = None
-    else:
-        vf.rss_flows.pop(flow, None)
+    try:
+        vf.vsi.del_rss_cfg(headers)
+    except LinuxError as error:
+        if error.errno != ENOENT:
+            raise
+    vf.rss_flows.pop(headers, None)
     return Status.SUCCESS

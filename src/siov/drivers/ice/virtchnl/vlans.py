@@ -133,7 +133,7 @@ def del_vlan_v2(vf: VirtchnlVf, data: bytes) -> Reply:
 
 
 def strip(vf: VirtchnlVf, on: bool) -> Reply:
-    """Take tags out of received frames, or don't; no queue that keeps the CRC may (ice_vc_ena_vlan_stripping)."""
+    """Take tags out of received frames or not; no queue may keep the CRC (ice_vc_ena_vlan_stripping)."""
     if on and vf.crc_kept:
         return Status.ERR_NOT_SUPPORTED
     vf.vsi.set_vlan_strip(on)

@@ -6,61 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from siov.spec.e810 import RXDID, RssHash
-from siov.spec.e810.package import HeaderField, HeaderLevel, PacketGroup
+from siov.drivers.ice.fdir import FdirFilter
+from siov.drivers.ice.flow import Header
+from siov.drivers.ice.link import LinkState
+from siov.drivers.ice.rxq import RxRing
+from siov.spec.e810 import RXDID
 from siov.spec.virtchnl import EthStats
-
-
-@dataclass(slots=True, frozen=True)
-class RxRing:
-    """A receive ring as its owner has laid it; sizes in bytes, `length` in descriptors of 32 bytes.
-
-    `l2tsel`: a tag that is taken out goes to L2TAG1, else to the second place of L2TAG2.
-    """
-
-    base: int
-    length: int
-    buffer: int = 2048
-    max_frame: int = 9728
-    rxdid: int = RXDID.LEGACY_1
-    crc_strip: bool = True
-    l2tsel: bool = True
-
-
-@dataclass(slots=True, frozen=True)
-class RssFlow:
-    """Packets of these groups are hashed by these fields of their headers at a level (ice_add_rss_cfg)."""
-
-    groups: tuple[PacketGroup, ...]
-    level: HeaderLevel
-    fields: frozenset[HeaderField]
-
-
-@dataclass(slots=True, frozen=True)
-class FdirMatch:
-    """Which packets a flow director filter is for: their groups, and exact values of header fields.
-
-    A field's value is its bits as a number, most significant first, as they come over the wire.
-    """
-
-    groups: tuple[PacketGroup, ...]
-    level: HeaderLevel
-    fields: tuple[tuple[HeaderField, int], ...]
-
-
-@dataclass(slots=True, frozen=True)
-class FdirFilter:
-    """A flow director filter of a VSI: queues are relative to it.
-
-    `queue` None lets the packet go where RSS would send it; `region` is the logarithm (base 2) of how many
-    queues from `queue` on it is spread over; `mark` goes into the receive descriptor, None is no mark.
-    """
-
-    match: FdirMatch
-    queue: int | None = None
-    region: int = 0
-    drop: bool = False
-    mark: int | None = None
 
 
 class VsiOps(Protocol):
@@ -134,14 +85,17 @@ class VsiOps(Protocol):
     def set_rss_key(self, key: bytes) -> None:
         """The 52 bytes that the hash is made with."""
 
-    def set_rss_lut(self, lut: bytes) -> None:
+    def set_rss_lut(self, table: bytes) -> None:
         """The table that the hash chooses a queue from."""
 
-    def set_rss_hash(self, kind: RssHash) -> None:
-        """The hash function."""
+    def set_rss_algorithm(self, algorithm: int) -> None:
+        """The hash function (spec RssAlgorithm)."""
 
-    def set_rss_cfg(self, flow: RssFlow, add: bool) -> None:
-        """Hash packets by fields, or no longer by these; removing what is not there does nothing."""
+    def add_rss_cfg(self, headers: Sequence[Header], algorithm: int) -> None:
+        """Hash packets with these headers by the fields that count; the same again does nothing."""
+
+    def del_rss_cfg(self, headers: Sequence[Header]) -> None:
+        """Undo `add_rss_cfg`, or what is hashed from the start; ENOENT when there is no such thing."""
 
     def set_rss_hena(self, hena: int) -> None:
         """Hash packet types (spec Hena) by addresses and ports, and forget every other choice of fields."""
@@ -157,18 +111,6 @@ class VsiOps(Protocol):
 
     def remove_filters(self) -> None:
         """Take away every rule and filter that is the VSI's: MAC, VLAN, promiscuous, flow director, RSS."""
-
-
-class LinkState(Protocol):
-    """The port's link (link.LinkState)."""
-
-    @property
-    def up(self) -> bool:
-        """Whether there is one."""
-
-    @property
-    def speed(self) -> int:
-        """Mbit/s; 0 without a link."""
 
 
 class VfOwner(Protocol):
