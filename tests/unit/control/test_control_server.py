@@ -55,7 +55,7 @@ def test_a_bug_in_a_call_is_told_and_the_server_goes_on(client):
 
 def test_one_connection_carries_many_calls(client):
     for _ in range(3):
-        assert client.call(Call("netdev.get_ringparam", "ens1f0"))["rx_pending"] == 2048
+        assert client.call(Call("netdev.ethtool", "ens1f0", {"words": ["-S"]})).startswith("NIC statistics:")
 
 
 @pytest.mark.parametrize(
