@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from siov.errors import ScenarioError
 from siov.scenario_model import UNITS, Id16, Model, Name, Part, Place, Size, parse_place, parse_size
-from siov.scenario_nic import NicSpec
+from siov.scenario_nic import IceSpec, NicSpec
 
 __all__ = ["UNITS", "parse_place", "parse_size"]
 
@@ -239,6 +239,7 @@ class Scenario(Model):
     root_port: tuple[RootPortSpec, ...] = ()
     switch: tuple[SwitchSpec, ...] = ()
     function: tuple[FunctionSpec, ...] = ()
+    ice: IceSpec = IceSpec()
     iommu: IommuSpec | None = None
     space: tuple[SpaceSpec, ...] = ()
     vm: tuple[VmSpec, ...] = ()

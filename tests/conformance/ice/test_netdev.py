@@ -11,6 +11,8 @@ from siov.host.linux import LinuxError
 from .adi import Adi
 from .server import FAR, Server
 
+MODERATION = 51_000  # nanoseconds: interrupts of one timer are 50 us apart by default
+
 
 @pytest.fixture
 def netdev(server):
@@ -25,6 +27,7 @@ def test_a_frame_goes_out_and_another_comes_in(server, wire, netdev):
     server.pump()
     assert wire.take() == [out]
     wire.send(server, back)
+    server.advance(MODERATION)
     assert list(netdev.frames) == [back]
     assert netdev.stats.rx_bytes == 200
     assert netdev.stats.tx_bytes == 100
@@ -43,6 +46,7 @@ def test_the_function_and_an_adi_reach_each_other_inside(server, netdev, wire):
     server.pump()
     assert adi.frames() == [there]
     adi.send(back)
+    server.advance(MODERATION)
     assert list(netdev.frames) == [back]
     assert wire.take() == []
 
@@ -52,7 +56,7 @@ def test_many_more_frames_than_descriptors_come_in_order(server, wire, netdev):
     sent = [plain(netdev.pf.mac, FAR, 60 + n % 90, fill=n) for n in range(400)]
     for at in range(0, 400, 40):
         wire.send(server, *sent[at : at + 40])
-        server.advance(100_000)  # moderation holds back no longer than that
+        server.advance(MODERATION)
     assert list(netdev.frames) == sent
     assert netdev.pf.main.stats().rx_discards == 0
 
@@ -99,6 +103,7 @@ def test_a_large_frame_takes_several_buffers_each_way(server, wire, netdev):
     server.pump()
     assert wire.take() == [out]
     wire.send(server, back)
+    server.advance(MODERATION)
     assert list(netdev.frames) == [back]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from errno import EINVAL, EIO
 from typing import TypeVar
 
 from siov.drivers.ice.ctrlq import ControlQueue, Message, Report, guarded
+from siov.drivers.ice.service_lock import ServiceLock
 from siov.host.linux import LinuxError
 from siov.spec.e810 import AQ_LG_BUF, AQ_MAX_BUF, AqDesc, AqFlags, AqOpcode, AqRc
 from siov.spec.word import Word
@@ -46,11 +46,11 @@ Event = Callable[[Answer], None]
 
 @dataclass(slots=True)
 class AdminQueue:
-    """PF_FW: one command at a time, from any thread."""
+    """PF_FW: one command at a time, from any thread; the lock is the function's."""
 
     queue: ControlQueue
+    lock: ServiceLock
     report: Report | None = None
-    lock: threading.RLock = field(default_factory=threading.RLock)
     handlers: dict[AqOpcode, Event] = field(default_factory=dict)
     commands: int = 0
     failed: int = 0

@@ -48,6 +48,10 @@ class Ring:
     buffers: DmaBuffer
     length: int
     next: int = 0
+    offers: list[bytes] = field(init=False)  # for each index, a descriptor that gives its buffer to hardware
+
+    def __post_init__(self) -> None:
+        self.offers = [self._offer(index) for index in range(self.length)]
 
     def buffer(self, index: int) -> int:
         """Bus address of a descriptor's buffer."""
@@ -59,8 +63,7 @@ class Ring:
         size = min(desc.DATALEN, AQ_MAX_BUF) if AqFlags(desc.FLAGS).BUF else 0
         return Message(desc, self.buffers.read(AQ_MAX_BUF * index, size) if size else b"")
 
-    def empty(self, index: int) -> bytes:
-        """A descriptor that offers its buffer to hardware."""
+    def _offer(self, index: int) -> bytes:
         at = self.buffer(index)
         flags = AqFlags.of(BUF=1, LB=1).raw
         return AqDesc.of(
@@ -90,7 +93,7 @@ class ControlQueue:
         if self._receive is None:
             self._receive = self._ring(self.receive_length)
         for which, ring in (("ATQ", self._send), ("ARQ", self._receive)):
-            posted = b"".join(map(ring.empty, range(ring.length))) if which == "ARQ" else b""
+            posted = b"".join(ring.offers) if which == "ARQ" else b""
             ring.descriptors.write(0, posted.ljust(AQ_DESC_BYTES * ring.length, b"\0"))
             ring.next = 0
             self._wr(f"{which}H", 0)
@@ -156,7 +159,7 @@ class ControlQueue:
         while ring.next != head and len(found) < limit:
             index = ring.next
             found.append(ring.read(index))
-            ring.descriptors.write(AQ_DESC_BYTES * index, ring.empty(index))
+            ring.descriptors.write(AQ_DESC_BYTES * index, ring.offers[index])
             ring.next = (index + 1) % ring.length
         if found:
             self._wr("ARQT", (ring.next - 1) % ring.length)

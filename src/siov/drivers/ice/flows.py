@@ -55,11 +55,15 @@ class Flows:
     def add(self, vsi: Vsi, wanted: FdirFilter) -> int:
         """Add a filter for a VSI; gives its number. `FdirError` says why not, ENOSPC what is lacking."""
         with self.pf.lock:
-            fdir = self.init()
-            if vsi.num not in fdir.members:
-                own = self.pf.caps.fd_guaranteed if vsi.kind is VsiKind.PF else 0
-                fdir.add_vsi(vsi.props, len(vsi.rxq), guaranteed=own)
-            return fdir.add(vsi.num, wanted)
+            return self.of(vsi).add(vsi.num, wanted)
+
+    def of(self, vsi: Vsi) -> Fdir:
+        """The flow director, in which a VSI may have filters from now on."""
+        fdir = self.init()
+        if vsi.num not in fdir.members:
+            own = self.pf.caps.fd_guaranteed if vsi.kind is VsiKind.PF else 0
+            fdir.add_vsi(vsi.props, len(vsi.rxq), guaranteed=own)
+        return fdir
 
     def remove(self, vsi: Vsi, number: int) -> None:
         """Remove a filter of a VSI; `FdirError` when there is none."""

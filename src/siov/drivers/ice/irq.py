@@ -20,6 +20,12 @@ Prefer = Literal["msix-first", "msix", "ims"]
 
 MISC = 0  # the vector of the function's other causes
 ITR_NONE = 3
+# What is written to a control register: made once, for it is written with every interrupt.
+ENABLE = DynamicControl.of(INTENA=1, CLEARPBA=1, ITR_INDX=ITR_NONE).raw
+DISABLE = DynamicControl.of(ITR_INDX=ITR_NONE).raw
+TRIGGER = DynamicControl.of(
+    INTENA=1, SWINT_TRIG=1, ITR_INDX=ITR_NONE, SW_ITR_INDX_ENA=1, SW_ITR_INDX=ITR_NONE
+).raw
 ITR_US, INTRL_US = 2, 4  # microseconds in a timer's and a rate limit's unit
 ITR_MAX, INTRL_MAX = 8160, 236  # microseconds (E6 of the limits that ethtool -C knows)
 ITR_DEFAULT = 50  # microseconds (ICE_DFLT_TX_ITR, ICE_DFLT_RX_ITR)
@@ -78,18 +84,15 @@ class IceVector:
 
     def enable(self) -> None:
         """Let it fire; what happened meanwhile fires it at once (ice_irq_dynamic_ena)."""
-        self.hw.io.writel(self.dyn_ctl, DynamicControl.of(INTENA=1, CLEARPBA=1, ITR_INDX=ITR_NONE).raw)
+        self.hw.io.writel(self.dyn_ctl, ENABLE)
 
     def disable(self) -> None:
         """Don't let it fire."""
-        self.hw.io.writel(self.dyn_ctl, DynamicControl.of(ITR_INDX=ITR_NONE).raw)
+        self.hw.io.writel(self.dyn_ctl, DISABLE)
 
     def trigger(self) -> None:
         """Fire it by software, once it is enabled (ice_trigger_sw_intr)."""
-        word = DynamicControl.of(
-            INTENA=1, SWINT_TRIG=1, ITR_INDX=ITR_NONE, SW_ITR_INDX_ENA=1, SW_ITR_INDX=ITR_NONE
-        )
-        self.hw.io.writel(self.dyn_ctl, word.raw)
+        self.hw.io.writel(self.dyn_ctl, TRIGGER)
 
     def set_itr(self, timer: int, microseconds: int) -> None:
         """Least time between interrupts of a timer's causes; EINVAL over 8,160 µs."""

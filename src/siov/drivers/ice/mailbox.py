@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from errno import EINVAL
 
 from siov.drivers.ice.ctrlq import ControlQueue, Report, guarded
+from siov.drivers.ice.service_lock import ServiceLock
 from siov.host.linux import LinuxError
 from siov.spec.e810 import AQ_LG_BUF, AQ_MAX_BUF, AqDesc, AqFlags, AqOpcode, AqRc
 
@@ -20,11 +20,14 @@ Receive = Callable[[int, AqDesc, bytes], None]
 
 @dataclass(slots=True)
 class PfMailbox:
-    """Messages from VSIs, and answers to them. A guest's wrongdoing is a count or a return code here."""
+    """Messages from VSIs, and answers to them; the lock is the function's.
+
+    A guest's wrongdoing is a count or a return code here.
+    """
 
     queue: ControlQueue
+    lock: ServiceLock
     report: Report | None = None
-    lock: threading.RLock = field(default_factory=threading.RLock)
     handler: Receive | None = None
     received: int = 0
     sent: int = 0

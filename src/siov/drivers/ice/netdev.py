@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from errno import EBUSY, EINVAL, EMSGSIZE, ENETDOWN
 from typing import TYPE_CHECKING
 
+from siov.drivers.ice.ethtool_coalesce import Coalesce
 from siov.drivers.ice.netring import RxRingMemory, TxRingMemory
 from siov.drivers.ice.rxq import MAX_FRAME, RX_DEFAULT, RxRing
 from siov.drivers.ice.txq import TX_DEFAULT, check_ring
@@ -37,6 +38,19 @@ class LinkStats:
     tx_busy: int = 0
 
 
+@dataclass(slots=True)
+class QueueCount:
+    """What a queue has carried."""
+
+    packets: int = 0
+    bytes: int = 0
+
+    def add(self, size: int) -> None:
+        """Another packet of so many bytes."""
+        self.packets += 1
+        self.bytes += size
+
+
 @dataclass(eq=False)
 class IceNetdev:
     """The interface; down at first. Received frames go to `receive`, or wait in `frames`.
@@ -57,6 +71,20 @@ class IceNetdev:
     rx: list[RxRingMemory] = field(default_factory=list)
     scheduled: set[int] = field(default_factory=set)
     carrier: bool = False
+    tx_counts: list[QueueCount] = field(default_factory=list)
+    rx_counts: list[QueueCount] = field(default_factory=list)
+    coalesce: Coalesce = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tx_counts = [QueueCount() for _ in self.vsi.txq]
+        self.rx_counts = [QueueCount() for _ in self.vsi.rxq]
+        self.coalesce = Coalesce(lambda: self.vsi.vectors)
+
+    @property
+    def name(self) -> str:
+        """By its place on the bus, as systemd names it: enp59s0, or enp59s0f1 of a device with several."""
+        bus, slot, function = self.pf.dev.rid >> 8, self.pf.dev.rid >> 3 & 0x1F, self.pf.dev.rid & 7
+        return f"enp{bus}s{slot}" + (f"f{function}" if self.pf.dev.multifunction else "")
 
     def register(self) -> None:
         """Appear (register_netdev): its vectors, link and NAPI are connected."""
@@ -148,6 +176,7 @@ class IceNetdev:
                 raise LinuxError(EBUSY, f"{self.vsi.name}: transmit ring {queue} is full; try again")
             self.stats.tx_packets += 1
             self.stats.tx_bytes += len(frame)
+            self.tx_counts[queue].add(len(frame))
             self.pf.hw.wr("QTX_COMM_DBELL", ring.next, self.vsi.txq[queue])
 
     def interrupt(self, q: int) -> None:
@@ -176,6 +205,7 @@ class IceNetdev:
         for frame in found:
             self.stats.rx_packets += 1
             self.stats.rx_bytes += len(frame)
+            self.rx_counts[q].add(len(frame))
             self._deliver(frame)
         tail = ring.post()
         if tail is not None:
@@ -185,6 +215,7 @@ class IceNetdev:
     def inspect(self) -> dict[str, object]:
         """Whether it is up, its sizes and counts."""
         return {
+            "name": self.name,
             "up": self.up,
             "carrier": self.carrier,
             "mtu": self.mtu,
@@ -202,6 +233,7 @@ class IceNetdev:
             ring = RxRing(self.rx[q].base, self.rx_length, max_frame=largest, rxdid=RXDID.FLEX_NIC)
             vsi.cfg_rxq(q, ring)
             vsi.map_vector(q, [q], [q])
+        self.coalesce.apply()
         for q in range(len(vsi.txq)):
             vsi.ena_txq(q)
             vsi.ena_rxq(q)

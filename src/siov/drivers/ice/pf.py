@@ -19,6 +19,7 @@ from siov.drivers.ice.link import Link
 from siov.drivers.ice.mailbox import RECEIVE_ENTRIES, SEND_ENTRIES, PfMailbox
 from siov.drivers.ice.oicr import Oicr
 from siov.drivers.ice.pools import QueuePool
+from siov.drivers.ice.reset import ice_reset
 from siov.drivers.ice.sched import Scheduler
 from siov.drivers.ice.service_lock import ServiceLock
 from siov.drivers.ice.services import Services, Vdcm
@@ -45,7 +46,7 @@ ADI_QUEUES, ADI_VECTORS = 4, 5  # ICE_DFLT_QS_PER_SIOV_VF, ICE_NUM_VF_MSIX_SMALL
 Hook = Callable[["IcePf"], None]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class IcePf:
     """One function with its admin queue, mailbox, vectors, queues and VSIs.
 
@@ -88,16 +89,17 @@ class IcePf:
         self.hw = IceHw(self.dev.iomap(0))
         self.dma = DmaMemory(self.services.mem)
         poll = self.services.poll
-        self.aq = AdminQueue(ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES), self.dev.error)
+        self.oicr = Oicr(self)
+        self.lock = ServiceLock(self.oicr.service_task)
+        commands = ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES)
+        self.aq = AdminQueue(commands, self.lock, self.dev.error)
         mailbox = ControlQueue(self.hw, self.dma, poll, "PF_MBX", SEND_ENTRIES, RECEIVE_ENTRIES)
-        self.mbx = PfMailbox(mailbox, self.dev.error)
+        self.mbx = PfMailbox(mailbox, self.lock, self.dev.error)
         self.sched = Scheduler(self.aq)
         self.link = Link(self.aq)
         self.switch = Switch(self.aq)
         self.bridge = Bridge(self.switch, lambda: [vsi.props for vsi in self.vsis.values()])
         self.flows = Flows(self)
-        self.oicr = Oicr(self)
-        self.lock = ServiceLock(self.oicr.service_task)
 
     # What probe and rebuild have in common.
 
@@ -154,6 +156,10 @@ class IcePf:
             finally:
                 del self.vsis[vsi.num]
                 self._give(vsi.txq, vsi.rxq, vsi.vectors)
+
+    def reset(self, kind: str = "PFR") -> None:
+        """Reset the function (PFR) or device (CORER, GLOBR) and build it up again; errors as `ice_reset`."""
+        ice_reset(self, kind)
 
     def inspect(self) -> dict[str, object]:
         """Everything the driver keeps of the function."""

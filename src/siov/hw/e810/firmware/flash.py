@@ -3,6 +3,7 @@
 Words stand where the `ice` driver looks for them (ice_type.h, ICE_SR_*); a blank sector takes no room.
 """
 
+import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -134,8 +135,7 @@ class Flash:
 
     def sum(self) -> int:
         """The sum of the shadow RAM's words, modulo 2 to the 16: CHECKSUM when it is whole."""
-        words = (self.shadow[n] | self.shadow[n + 1] << 8 for n in range(0, SHADOW_RAM, 2))
-        return sum(words) & 0xFFFF
+        return sum(struct.unpack(f"<{SHADOW_RAM // 2}H", self.shadow)) & 0xFFFF
 
     def recalculate(self) -> int:
         """Make the checksum right; gives its word."""
