@@ -3,10 +3,10 @@
 import pytest
 
 from siov.drivers.ice.virtchnl import VfLimits
-from siov.spec.virtchnl import Op, Status, VfCaps, VlanCaps
+from siov.spec.virtchnl import Op, Status, VfCaps, Vlan, VlanCaps, VlanFilter, VlanFilterListV2
 
 from . import build
-from .fake import Driver, ready
+from .fake import VSI, Driver, ready
 
 FIRST = VfCaps.of(L2=1, VLAN=1)
 ADD_OPS = [(FIRST, Op.ADD_VLAN, Op.DEL_VLAN, build.vlans)]
@@ -142,4 +142,13 @@ def test_a_setting_that_was_not_offered_is_refused(bad: dict[str, int]):
 def test_a_filter_that_was_not_offered_is_refused(bad: dict[str, int]):
     driver = ready()
     assert driver.status(Op.ADD_VLAN_V2, build.vlans_v2(5, **bad)) == Status.ERR_PARAM
+    assert driver.vsi.vlans == set()
+
+
+def test_a_filter_for_two_tags_is_refused():
+    tag = Vlan.of(tci=5, tpid=0x8100)
+    both = VlanFilter.of(inner=tag, outer=tag).data
+    data = VlanFilterListV2.of(vport_id=VSI, num_elements=1).data + both
+    driver = ready()
+    assert driver.status(Op.ADD_VLAN_V2, data) == Status.ERR_PARAM
     assert driver.vsi.vlans == set()
