@@ -90,7 +90,7 @@ class IcePf:
         self.dma = DmaMemory(self.services.mem)
         poll = self.services.poll
         self.oicr = Oicr(self)
-        self.lock = ServiceLock(self.oicr.service_task)
+        self.lock = ServiceLock(self.oicr.service_task, self.oicr.again)
         commands = ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES)
         self.aq = AdminQueue(commands, self.lock, self.dev.error)
         mailbox = ControlQueue(self.hw, self.dma, poll, "PF_MBX", SEND_ENTRIES, RECEIVE_ENTRIES)
