@@ -14,8 +14,8 @@ class ServiceLock:
 
     A kick never waits: when somebody holds the lock, the service runs as that one lets go. So an interrupt
     may come in the middle of work by the same thread (from within one of its accesses) and disturbs nothing.
-    A thread that is kicked without end runs it a few times and calls `later`, which is to kick from elsewhere:
-    so who only wanted the lock is not kept for ever.
+    A thread that is kicked without end runs it a few times and calls `later`, which kicks from elsewhere: so
+    who only wanted the lock is not kept for ever.
     """
 
     def __init__(self, service: Callable[[], None], later: Callable[[], None] | None = None) -> None:
