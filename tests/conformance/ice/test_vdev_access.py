@@ -1,4 +1,4 @@
-"""What a user of a virtual device reaches: regions, pages, trapped registers, interrupts (A5 to A7)."""
+"""What a user of a virtual device reaches: regions, pages, trapped registers, interrupts."""
 
 import errno
 
@@ -171,6 +171,19 @@ def test_an_interrupt_that_nobody_hears_comes_when_an_eventfd_is_there(server, s
     siov.device.send(17, 0, bytes(16))
     server.pump()
     siov.irqs()
+    server.pump()
+    assert siov.fired(0) == 1
+
+
+def test_an_interrupt_waits_while_its_eventfd_is_taken_away_as_qemu_does(server, siov):
+    siov.irqs()
+    siov.open_mailbox()
+    siov.wr(DYN_CTL01, 0x19)
+    siov.vfio.disable_irqs(2)
+    siov.device.send(17, 0, bytes(16))
+    server.pump()
+    assert siov.fired(0) == 0
+    siov.vfio.set_irqs(2, 0, siov.fds)
     server.pump()
     assert siov.fired(0) == 1
 

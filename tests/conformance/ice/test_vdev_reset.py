@@ -1,4 +1,4 @@
-"""Resets of a virtual device: their order (A8), and that nothing of before lands in the guest's memory after."""
+"""Resets of a virtual device: their order, and that nothing of before lands in memory after."""
 
 import errno
 from collections.abc import Callable

@@ -19,6 +19,7 @@ from siov.drivers.ice.link import Link
 from siov.drivers.ice.mailbox import RECEIVE_ENTRIES, SEND_ENTRIES, PfMailbox
 from siov.drivers.ice.oicr import Oicr
 from siov.drivers.ice.pools import QueuePool
+from siov.drivers.ice.reset import ice_reset
 from siov.drivers.ice.sched import Scheduler
 from siov.drivers.ice.service_lock import ServiceLock
 from siov.drivers.ice.services import Services, Vdcm
@@ -155,6 +156,10 @@ class IcePf:
             finally:
                 del self.vsis[vsi.num]
                 self._give(vsi.txq, vsi.rxq, vsi.vectors)
+
+    def reset(self, kind: str = "PFR") -> None:
+        """Reset the function (PFR) or device (CORER, GLOBR) and build it up again; errors as `ice_reset`."""
+        ice_reset(self, kind)
 
     def inspect(self) -> dict[str, object]:
         """Everything the driver keeps of the function."""
