@@ -133,8 +133,9 @@ def test_a_start_up_reads_as_the_chain_from_module_init_to_the_parents_registrat
         server.load()
     chain = in_order(
         steps, "ice_module_init", "pci_register_driver", "driver_register", "bus_add_driver", "driver_attach",
-        "pci_match_device", "driver_probe_device", "really_probe", "ice_probe", "ice_init_hw", "LIST_FUNC_CAPS",
-        "ice_is_siov_capable", "ice_initialize_siov_res", "ice_vdcm_init", "mdev_register_parent",
+        "pci_match_device", "driver_probe_device", "really_probe", "ice_probe", "ice_init_hw",
+        "LIST_FUNC_CAPS", "ice_is_siov_capable", "ice_initialize_siov_res", "ice_vdcm_init",
+        "mdev_register_parent",
     )  # fmt: skip
     told_together = ("bus_add_driver", "pci_match_device", "LIST_FUNC_CAPS")
     nested = [step for step in chain if step.what not in told_together]
