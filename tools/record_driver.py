@@ -1,9 +1,9 @@
 """Make the replayer's copy of a recorded vfio-user dialogue: `record_driver.py TRACE.xz OUT.xz`.
 
-TRACE is a log of one line per message, request or reply, as `TIME C>S|S>C REQ|REP id=N OPERATION … | key=value …`.
-OUT has a line for each access of the driver's side, in order: `R` or `W`, region, offset, size, data (what the
-recorded device answered, or what was written), and how often in a row; `I START COUNT` for eventfds of MSI-X; `Z`
-for a reset. All but the counts are hexadecimal; data are in the order of memory.
+TRACE is a log of one line per message, as `TIME C>S|S>C REQ|REP id=N OPERATION … | key=value …`.
+OUT has a line for each access of the driver's side, in order: `R` or `W`, region, offset, size, data (what
+the recorded device answered, or what was written), and how often in a row; `I START COUNT` for eventfds of
+MSI-X; `Z` for a reset. All but the counts are hexadecimal; data are in the order of memory.
 """
 
 import lzma

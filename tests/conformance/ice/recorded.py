@@ -1,9 +1,10 @@
 """A recorded driver, and what stands in for its memory when its register accesses are played again.
 
-The recording (tests/data/iavf-boot.txt.xz, made by tools/record_driver.py) is a stock Linux iavf in QEMU over another
-device model, from power-on to power-off: it has every register access but no memory. So the player fills the rings at
-the recorded addresses with the messages that such a driver sends at that point: which message each of the recorded
-moves of the mailbox's tail stands for follows from the driver's state machine and from what came back (see MESSAGES).
+The recording (tests/data/iavf-boot.txt.xz, made by tools/record_driver.py) is a stock Linux iavf in QEMU over
+another device model, from power-on to power-off: it has every register access but no memory. So the player
+fills the rings at the recorded addresses with the messages that such a driver sends at that point. Which
+message each recorded move of the mailbox's tail stands for is inferred from the driver's state machine and
+from what came back (see MESSAGES).
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ BUFFERS, TX_RING, RX_RING, TX_FRAME, RX_BUFFERS = (
 CAPS = VfCaps.of(L2=1, ADV_LINK_SPEED=1, WB_ON_ITR=1)
 """What leads to the recorded messages: no RSS or VLAN messages are among them."""
 MULTICAST = bytes.fromhex("01005e000001")
-SHUTDOWN = 0x0003
+SHUTDOWN = -1  # no virtchnl message: the queue's own command that says it is shut down
 MESSAGES = (
     Op.VERSION, Op.GET_VF_RESOURCES, Op.CONFIG_IRQ_MAP,
     Op.ADD_ETH_ADDR, Op.ADD_ETH_ADDR, Op.CONFIG_VSI_QUEUES, Op.ENABLE_QUEUES,
     Op.GET_STATS, Op.GET_STATS, Op.GET_STATS, Op.DISABLE_QUEUES, Op.RESET_VF, SHUTDOWN,
 )  # fmt: skip
 """What the moves of ATQT stand for. The 7th is followed by two messages (ENABLE_QUEUES, then the link event), the
-8th to 10th are 2 s apart (an idle driver's GET_STATS), the 12th has no reply and ends in ATQH 0 (RESET_VF)."""
+8th to 10th are 2 s apart (idle: GET_STATS), the 12th has no reply and ends in ATQH 0 (RESET_VF)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,12 @@ class RecordedDriver(User):
         if op == Op.CONFIG_VSI_QUEUES:
             txq = TxqInfo.of(vsi_id=vsi, ring_len=512, dma_ring_addr=TX_RING)
             rxq = RxqInfo.of(
-                vsi_id=vsi, ring_len=512, databuffer_size=2048, max_pkt_size=1522, rxdid=1, dma_ring_addr=RX_RING
+                vsi_id=vsi,
+                ring_len=512,
+                databuffer_size=2048,
+                max_pkt_size=1522,
+                rxdid=1,
+                dma_ring_addr=RX_RING,
             )
             head = VsiQueueConfigInfo.of(vsi_id=vsi, num_queue_pairs=1).data
             return head + QueuePairInfo.of(txq=txq, rxq=rxq).data + bytes(QueuePairInfo.size)
@@ -161,7 +167,9 @@ class RecordedDriver(User):
 
     def after(self, access: Access) -> None:
         """What has come of a write: messages, frames at the other end of the cable, an answer to each."""
-        self.server.pump()
+        self.server.advance(
+            100_000
+        )  # ns; less than what passed between any two moves of a tail when recorded
         if access.region == 0 and access.at in (MBX["ATQBAL"], MBX["ARQBAL"]):
             self.bases["AT" if access.at == MBX["ATQBAL"] else "AR"] = access.value
         if access.region == 0 and access.at == 0x0000:
@@ -179,13 +187,14 @@ class RecordedDriver(User):
 
     def _put(self, op: int, n: int) -> None:
         data, at = self.message(op), BUFFERS + 0x2_0000 + 0x1000 * n
+        address = at if data else 0
         self.sent.append(op)
         self.write(at, data)
         control = op == SHUTDOWN
         flags = AqFlags.of(SI=1, BUF=bool(data), RD=bool(data), LB=len(data) > 512).raw
         desc = AqDesc.of(
-            FLAGS=flags, OPCODE=SHUTDOWN if control else AqOpcode.SEND_MSG_TO_PF, DATALEN=len(data),
-            COOKIE_HIGH=0 if control else op, ADDR_HIGH=at >> 32 if data else 0, ADDR_LOW=at & 0xFFFF_FFFF if data else 0,
+            FLAGS=flags, OPCODE=0x0003 if control else AqOpcode.SEND_MSG_TO_PF, DATALEN=len(data),
+            COOKIE_HIGH=0 if control else op, ADDR_LOW=address,
         )  # fmt: skip
         self.write(self.bases["AT"] + 32 * n, desc.to_bytes())
 

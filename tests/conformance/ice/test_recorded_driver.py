@@ -1,7 +1,7 @@
-"""The recorded dialogue of a real driver, played again register by register against the 8086:1889 personality.
+"""The recorded dialogue of a real driver, played again register by register against 8086:1889.
 
-Each read of the recording is judged by a rule with a name; a read under no rule fails. Where our device may answer
-differently from the recorded one, the rule says so. What recorded.py says is inferred: the messages in the rings.
+Each read of the recording is judged by a rule with a name; a read under no rule fails. Where our device may
+answer differently from the recorded one, the rule says so. The messages in the rings are inferred: recorded.py.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from siov.spec.virtchnl import Op
 from siov.vdevs import vdcm_host
 
 from .recorded import MESSAGES, SHUTDOWN, Access, RecordedDriver, recording
-from .vdcm import DYN_CTL01, ICR0_ENA1, ICR01, MBX, RSTAT, VdcmServer
+from .vdcm import ICR0_ENA1, ICR01, MBX, RSTAT, VdcmServer
 
 ADMINQ, ENABLE = 1 << 30, 1 << 31
 MSIX, PCIE = 0x70, 0xA0
-"""Where the recorded device had these capabilities; accesses go to where ours has them, as a walk leads there."""
+"""Where the recorded device had these capabilities; accesses go to where ours has them, as a walk would."""
 
 
 @dataclass
@@ -40,7 +40,9 @@ class Replay:
 
     def enabled(self, queue: str) -> bool:
         """A RESET_VF of the driver has switched off both queues until they are set up again."""
-        return Op.RESET_VF not in self.driver.sent and bool(self.written.get((0, MBX[queue + "LEN"]), 0) & ENABLE)
+        return Op.RESET_VF not in self.driver.sent and bool(
+            self.written.get((0, MBX[queue + "LEN"]), 0) & ENABLE
+        )
 
     def due(self) -> list[int]:
         """The opcodes that must have been answered by now."""
@@ -67,8 +69,9 @@ def capability_pointer(replay: Replay, _: Access, got: int) -> bool:
 
 
 def msix_control(replay: Replay, _: Access, got: int) -> bool:
-    """Five vectors, and of the rest what was written: enable (15), function mask (14)."""
-    return got & 0x7FF == 4 and got & 0xC000 == replay.written.get((7, 0x72), 0) & 0xC000
+    """As many vectors as VFIO says (the recorded device has 5); as written: enable (15), mask (14)."""
+    vectors = replay.driver.vfio.irq(2).count
+    return got & 0x7FF == vectors - 1 and got & 0xC000 == replay.written.get((7, 0x72), 0) & 0xC000
 
 
 def device_capabilities(_: Replay, access: Access, got: int) -> bool:
@@ -98,9 +101,10 @@ def base(replay: Replay, access: Access, got: int) -> bool:
 
 
 def atq_head(replay: Replay, _: Access, got: int) -> bool:
-    """At the tail, all taken; of a queue that is off, as it is after RESET_VF, the head does not follow."""
+    """At the tail, all taken. RESET_VF switches the queue off, and the head follows no more: the recorded
+    device clears it, ours leaves it behind RESET_VF, which so counts as done."""
     tail = replay.written.get((0, MBX["ATQT"]), 0)
-    return got == (tail if replay.enabled("ATQ") else 0)
+    return got == (tail if replay.enabled("ATQ") else MESSAGES.index(Op.RESET_VF) + 1)
 
 
 def queue_length(replay: Replay, access: Access, got: int) -> bool:
@@ -112,8 +116,8 @@ def queue_length(replay: Replay, access: Access, got: int) -> bool:
 
 
 def arq_head(replay: Replay, access: Access, got: int) -> bool:
-    """One further with each message, and a message for each that was sent. Recorded heads may be less: ours tells
-    of the link after the resources too."""
+    """One further with each message, and a message for each that was sent. Recorded heads may be less: ours
+    tells of the link after the resources too."""
     driver = replay.driver
     answered = [op for op, _, _ in driver.replies if op != Op.EVENT]
     return got == len(driver.replies) >= access.value and answered == replay.due()
@@ -170,7 +174,7 @@ def capabilities(config: bytes) -> dict[int, int]:
 @pytest.fixture
 def driver(wire) -> RecordedDriver:
     server = VdcmServer(port=wire.near, host=vdcm_host)
-    driver = RecordedDriver(server, server.create("avf"), wire)
+    driver = RecordedDriver(server, server.create("avf-1"), wire)
     yield driver.open()
     driver.close()
 
@@ -236,3 +240,12 @@ def test_each_recorded_move_of_the_transmit_tail_puts_a_frame_on_the_wire_and_th
     assert ports == moves == list(range(1, 14))
     assert [frame[36:38] for frame in driver.received()] == [frame[36:38] for frame in driver.on_wire]
     assert driver.fired(1) > 0
+
+
+def test_receive_buffers_that_a_driver_posts_before_it_asks_for_its_queue_are_used(driver):
+    play(driver)
+    writes = [(access.region, access.at, access.value) for access in recording() if access.kind == "W"]
+    posted = writes.index((0, 0x2000, 0x1FF))
+    asked = writes.index((0, MBX["ATQT"], MESSAGES.index(Op.CONFIG_VSI_QUEUES) + 1))
+    assert posted < asked
+    assert driver.received(), "the queue began with the buffers of before"
