@@ -51,7 +51,7 @@ MESSAGES = (
     Op.ADD_ETH_ADDR, Op.ADD_ETH_ADDR, Op.CONFIG_VSI_QUEUES, Op.ENABLE_QUEUES,
     Op.GET_STATS, Op.GET_STATS, Op.GET_STATS, Op.DISABLE_QUEUES, Op.RESET_VF, SHUTDOWN,
 )  # fmt: skip
-"""What the moves of ATQT stand for. The 7th is followed by two messages (ENABLE_QUEUES, then the link event), the
+"""What the moves of ATQT stand for. The 7th is followed by two messages (ENABLE_QUEUES, the link event), the
 8th to 10th are 2 s apart (idle: GET_STATS), the 12th has no reply and ends in ATQH 0 (RESET_VF)."""
 
 

@@ -1,7 +1,7 @@
 """The recorded dialogue of a real driver, played again register by register against 8086:1889.
 
 Each read of the recording is judged by a rule with a name; a read under no rule fails. Where our device may
-answer differently from the recorded one, the rule says so. The messages in the rings are inferred: recorded.py.
+answer differently from the recorded one, the rule says so. The rings' messages are inferred: recorded.py.
 """
 
 from __future__ import annotations
