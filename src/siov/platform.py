@@ -36,6 +36,7 @@ from siov.observe.trace import Tracer
 from siov.scenario import Scenario, load
 from siov.scenario_nic import NicSpec
 from siov.spaces import Space, add_space
+from siov.tenants import Tenants
 from siov.spec.vdev import AVF_DEVICE, SIOV_DEVICE, AvfBar0, VdevBar0
 from siov.threads import Threads
 from siov.topology import build_topology
@@ -71,6 +72,7 @@ class Platform:
     memory: PhysMem | None = None
     iommu: IntelIommu | None = None
     ice: IceModule | None = None
+    tenants: Tenants | None = None
     spaces: list[Space] = field(default_factory=list)
     vms: list[GuestVm] = field(default_factory=list)
 
@@ -100,9 +102,10 @@ class Platform:
         return self.core.sysfs
 
     def boot(self) -> None:
-        """What happens before anybody logs in: enumeration, then the modules of what was found."""
+        """What happens before anybody logs in: enumeration, the modules of what was found, the guests."""
         self.enumerate()
         self.load()
+        self._boot_guests()
 
     def load(self) -> None:
         """Load ice for the adapters; nothing without any."""
@@ -120,7 +123,10 @@ class Platform:
         )
 
     def unload(self) -> None:
-        """Unload the modules again: every virtual device goes, and nothing of them is left."""
+        """Shut guests down and unload the modules: every virtual device goes, and nothing of them is left."""
+        if self.tenants is not None:
+            tenants, self.tenants = self.tenants, None
+            tenants.close()
         if self.ice is not None:
             ice, self.ice = self.ice, None
             ice.unload()
@@ -136,13 +142,20 @@ class Platform:
     def start(self) -> None:
         """Have the server run by itself, on threads of its own; `OSError` when there are none left."""
         self.threads.start()
+        if self.tenants is not None:
+            self.tenants.start()
 
     def stop(self) -> None:
         """Stand still again; what is under way is done by `pump`."""
+        if self.tenants is not None:
+            self.tenants.stop()
         self.threads.stop()
 
     def pump(self) -> int:
-        """Without threads: do what devices and host have to do, until nothing is left; gives the rounds."""
+        """Without threads: do what devices and host have to do, until nothing is left; gives the rounds.
+
+        Guests' traffic goes on with each `tenants.step()`.
+        """
         return self.threads.pump()
 
     def __enter__(self) -> Platform:
@@ -190,6 +203,28 @@ class Platform:
                 iommu.detach(rid)  # from passing through
             self.spaces.append(add_space(iommu, devices[rid], space))
 
+    def _boot_guests(self) -> None:
+        """Start the embedded guests and their traffic."""
+        if not self.scenario.guest:
+            return
+        assert self.memory is not None and self.iommu is not None, "the scenario was checked for a unit"
+        parents = {name: pf.dev.name for name, pf in self._loaded().pfs.items()}
+        self.tenants = Tenants(
+            self.memory,
+            self.dram,
+            self.iommu,
+            self.pasids,
+            self.mdev,
+            self.threads,
+            self.root_complex.core,
+            self.clock,
+            parents,
+        )
+        for guest in self.scenario.guest:
+            self.tenants.add(guest)
+        for traffic in self.scenario.traffic:
+            self.tenants.send(traffic)
+
     def _loaded(self) -> IceModule:
         if self.ice is None:
             raise ScenarioError(
@@ -236,6 +271,7 @@ class Platform:
                 "iommu": self.iommu.inspect() if self.iommu else None,
                 "mdev": self.mdev.inspect(),
                 "ice": self.ice.inspect() if self.ice else None,
+                "guests": self.tenants.inspect() if self.tenants else None,
                 "trace": self.tracer.inspect(),
                 "captures": self.capture.inspect(),
                 "kvm": {guest.spec.name: guest.inspect() for guest in self.vms},
