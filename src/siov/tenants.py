@@ -162,6 +162,8 @@ class Tenants:
         )
         self.vms[spec.name] = vm
         for number, vdev in enumerate(spec.vdevs):
+            if vdev.parent not in self.parents:
+                raise ScenarioError(f"{spec.name} has a device on {vdev.parent}, which ice could not probe")
             info = self.mdev.create(f"ice-{vdev.type}", vdev.uuid, self.parents[vdev.parent])
             device = vm.attach(self.mdev.core.find(info.uuid))
             tenant = Tenant(vdev, f"{spec.name}.{number}", info.uuid, device, self.loop)
