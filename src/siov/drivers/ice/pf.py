@@ -37,6 +37,7 @@ from siov.drivers.ice.vsi_props import VsiProps
 from siov.host.linux import LinuxError
 from siov.host.pci import PciDev
 from siov.spec.e810 import AqMacAddress, AqMacRead, AqOpcode, AqRc, AqVsi, AqVsiResponse, RssLut
+from siov.spec.e810.aq_queues import RSS_LUT_PF, RSS_LUT_VSI
 
 if TYPE_CHECKING:
     from siov.drivers.ice.netdev import IceNetdev
@@ -90,7 +91,7 @@ class IcePf:
         self.dma = DmaMemory(self.services.mem)
         poll = self.services.poll
         self.oicr = Oicr(self)
-        self.lock = ServiceLock(self.oicr.service_task)
+        self.lock = ServiceLock(self.oicr.service_task, self.oicr.again)
         commands = ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES)
         self.aq = AdminQueue(commands, self.lock, self.dev.error)
         mailbox = ControlQueue(self.hw, self.dma, poll, "PF_MBX", SEND_ENTRIES, RECEIVE_ENTRIES)
@@ -205,6 +206,12 @@ class IcePf:
             raise
         vsi = Vsi(self, kind, props.num, props, txq, rxq, irqs, branch)
         self.vsis[vsi.num] = vsi
+        if pairs > 1 and kind is not VsiKind.CTRL:
+            try:
+                vsi.init_rss(pairs, RSS_LUT_VSI if kind is VsiKind.ADI else RSS_LUT_PF)
+            except LinuxError:
+                self.vsi_release(vsi)
+                raise
         return vsi
 
     def _take_down(self, vsi: Vsi) -> None:

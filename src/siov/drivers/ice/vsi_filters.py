@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha512
 from typing import TYPE_CHECKING, cast
 
 from siov.drivers.ice.fdir import FdirFilter
 from siov.drivers.ice.flow import Header
 from siov.drivers.ice.lookup import ETH_P_8021Q
-from siov.drivers.ice.rss import Rss
+from siov.drivers.ice.rss import DEFAULT_HENA, Rss
 from siov.drivers.ice.stats import VsiStats
 from siov.drivers.ice.vlan import VsiVlan
 from siov.drivers.ice.vsi_props import VsiProps
 from siov.spec.e810 import RssHash
+from siov.spec.e810.aq_queues import RSS_KEY_BYTES
 from siov.spec.virtchnl import EthStats, RssAlgorithm
 
 if TYPE_CHECKING:
@@ -38,6 +40,15 @@ class VsiFilters:
         self.rss = Rss(self.pf.aq, self.props)
         self.vlan = VsiVlan(self.pf.switch, self.props)
         self.eth_stats = VsiStats(self.pf.hw, self.num)
+
+    def init_rss(self, queues: int, table: int) -> None:
+        """Spread what it receives over its queues by addresses and ports (ice_vsi_cfg_rss_lut_key).
+
+        `table` is the look-up table's size. The key is one for all VSIs of a function (netdev_rss_key_fill).
+        """
+        self.rss.set_key(sha512(self.pf.mac).digest()[:RSS_KEY_BYTES])
+        self.rss.spread(queues, table)
+        self.rss.set_hena(DEFAULT_HENA)
 
     def remove_filters(self) -> None:
         """Take away every rule that is the VSI's; its tables go with the VSI itself."""
