@@ -7,6 +7,7 @@ use siov_mem::{HostMemory, Hpa, Region};
 pub struct Input<'a>(pub &'a [u8]);
 
 impl Input<'_> {
+    #[allow(dead_code)] // not every target needs it
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -29,6 +30,7 @@ impl Input<'_> {
 }
 
 /// Host memory of so many bytes from 0.
+#[allow(dead_code)] // not every target needs it
 pub fn memory(bytes: u64) -> HostMemory {
     let memory = HostMemory::new(1 << 30);
     let region = Region::anonymous(bytes).expect("memory for the fuzzer");

@@ -1,7 +1,8 @@
 """The Rust side of siov: what is done per access or per packet."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 class RegFile:
@@ -45,6 +46,58 @@ class TestFunction:
         """The vectors raised since the last call while no client was attached, one bit each."""
     def reset(self) -> None:
         """BAR 0 as after power-on; no DMA of before is under way afterwards."""
+
+class Vdev:
+    """A composed virtual device: what any access of a guest to it does.
+
+    `config` is its configuration space. A trap is one of
+    ("forward", at, count, stride, read, write, step): the double words at `at`, `at + stride` … of BAR 0 go to
+    the parent's registers at physical address `read` or `write` (None: that direction finds nothing), `step`
+    bytes apart;
+    ("rstat", at, address): VFGEN_RSTAT, out of VSIGEN_RSTAT at that physical address and the state;
+    ("shadow", at, count, stride, reset, rw, read_clears, notify): registers that are kept.
+    All else in BAR 0 reads as 0xdeadbeef. `msix` is the size of BAR 3 and the vectors of its table; without it
+    that BAR is the VMM's to emulate. `function_reset` has Express.DEVCTL ask for function-level resets. `bell`
+    is the (cpu, vector) that is raised when there are notices. `ValueError` names a trap that can't be.
+    """
+
+    def __init__(
+        self,
+        config: RegFile,
+        bus: Bus,
+        *,
+        bar0_size: int,
+        traps: Sequence[tuple[Any, ...]],
+        msix: tuple[int, int] | None = None,
+        function_reset: bool = False,
+        bell: tuple[int, int] | None = None,
+    ) -> None: ...
+    def region_size(self, region: int) -> int:
+        """Bytes of a region (0 BAR 0, 3 MSI-X, 7 configuration space); 0 for one that can't be accessed."""
+    def region_read(self, region: int, offset: int, size: int) -> bytes:
+        """As the guest reads; `OSError` with EINVAL outside of a region."""
+    def region_write(self, region: int, offset: int, data: bytes) -> None:
+        """As the guest writes; `OSError` with EINVAL outside of a region."""
+    @property
+    def state(self) -> str:
+        """`active`, `resetting` or `disabled`."""
+    def set_state(self, state: str) -> None:
+        """Change the state; when this returns, no access by the old one is under way."""
+    def shadow(self, at: int) -> int:
+        """A kept register, as the host sees it; `ValueError` where none is."""
+    def set_shadow(self, at: int, value: int) -> None:
+        """Set a kept register, as the host does."""
+    def or_shadow(self, at: int, bits: int) -> None:
+        """Set bits of a kept register."""
+    def take_notices(self) -> tuple[bool, list[tuple[int, int]]]:
+        """Whether a function-level reset was asked for, and the (offset, value) of registers written, since
+        the last call. After such a reset the device is disabled until the host makes it active."""
+    def reset(self) -> None:
+        """Kept registers and the MSI-X table as they were made; notices are forgotten."""
+    def reset_config(self, *, keep_sticky: bool = False) -> None:
+        """The configuration space after power-on, or after a function-level reset."""
+    def inspect(self) -> dict[str, Any]:
+        """State, what the guest enabled, number of traps, and accesses that found nothing."""
 
 class Endpoint:
     """A device on a UNIX socket that speaks vfio-user, for one client at a time.
@@ -321,6 +374,24 @@ class Nic:
         """The longest frame a port takes, in bytes without CRC."""
     def attach_port(self, number: int, port: Port | None) -> None:
         """Plug a port in, or out; `ValueError` when another NIC has it."""
+    def capture(
+        self,
+        target: tuple[str, int],
+        writer: Capture,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        comment: str | None = None,
+        drops: bool = False,
+    ) -> None:
+        """Record into a file what ("vsi", number) or ("port", number) sends and receives, from now on.
+
+        A VSI sends after its offloads and receives with its tags; there need not be one of that number yet.
+        The file gets an interface of this `name` (vsi5, port0), and each frame the `comment`. As many frames
+        are recorded as the counters count; with `drops` also those that did not pass, and why.
+        """
+    def capture_stop(self, target: tuple[str, int], writer: Capture | None = None) -> int:
+        """Record there no more, into this file or any: how many recordings ended. No frame comes later."""
     def start(self) -> None:
         """Give each worker a thread; `OSError` when the system has none left."""
     def stop(self) -> None:
@@ -331,6 +402,120 @@ class Nic:
         """When a timer runs out next, in nanoseconds of the clock."""
     def inspect(self) -> dict[str, Any]:
         """VSIs with their counters, rules, filters, what the switch dropped, the device TLB's counters."""
+
+class GuestLoop:
+    """The rings of embedded guests and their traffic, on the thread that calls `run` (the crate siov-iavf).
+
+    A guest reaches memory and registers through its core and EPT, so a VM exit may stop it: it is told as a
+    dict of `guest`, `fault` ("not-running", or as in `CpuCore.access`), `exit_reason`, and for a write to a
+    register `value`. The guest stands still until `resume`. `KeyError` for a guest that isn't there.
+    """
+
+    def __init__(self, bus: Bus, clock: Clock) -> None: ...
+    def add(
+        self,
+        cpu: CpuCore,
+        mac: bytes,
+        *,
+        direct_map: int = 0,
+        seed: int = 0,
+        echo: bool = False,
+        vlan: int | None = None,
+        tag: int | None = None,
+        tag_in_context: bool = False,
+    ) -> int:
+        """Take a guest in; its number. Its kernel sees guest-physical address 0 at `direct_map`.
+
+        What it receives is checked with the `seed` that the senders have, and against the tag (TCI) `vlan`;
+        with `echo` it sends datagrams to the echo port back. Its answers get `tag`.
+        """
+    def remove(self, guest: int) -> dict[str, Any]:
+        """Take a guest out, with its last results; nothing touches its memory after that."""
+    def add_pair(
+        self,
+        guest: int,
+        *,
+        tx_ring: int,
+        tx_entries: int,
+        tx_buffers: int,
+        tx_tail: int,
+        rx_ring: int,
+        rx_entries: int,
+        rx_buffers: int,
+        rx_tail: int,
+        dyn_ctl: int,
+        eventfd: int,
+        buffer: int = 2048,
+        rxdid: int = 1,
+        itr: int | None = None,
+    ) -> int:
+        """Give a guest a pair of queues whose vector signals `eventfd` (it is duplicated); the pair's number.
+
+        Rings and buffers (one of `buffer` bytes for each descriptor) are guest-physical addresses, tails and
+        `dyn_ctl` guest-virtual ones. `itr` is in microseconds. Buffers are posted in the next turn.
+        `ValueError` for what can't be.
+        """
+    def clear_pairs(self, guest: int) -> None:
+        """Take a guest's queues away; nothing touches them after that."""
+    def send(
+        self,
+        guest: int,
+        kind: str,
+        to: bytes,
+        *,
+        flows: int = 1,
+        sizes: Sequence[int] | None = None,
+        count: int | None = None,
+        rate: int | None = None,
+        burst: int = 32,
+        v6: bool = False,
+        offload: bool = True,
+        ip_checksum: bool = False,
+        tag: int | None = None,
+        tag_in_context: bool = False,
+        seed: int = 0,
+        depth: int = 1,
+        timeout: float = 1.0,
+        window: int = 262144,
+        chunk: int = 1448,
+        mss: int | None = None,
+        path: str | PathLike[str] | None = None,
+        addresses: tuple[bytes, bytes] | None = None,
+    ) -> int:
+        """Have a guest send to a MAC address; the load's number.
+
+        "generate" sends datagrams and "request" such that come back (`depth` at a time, lost after `timeout`
+        seconds), of `sizes` bytes in `flows` flows drawn by `seed`; "stream" sends bytes that are
+        acknowledged, `window` at most before that, in frames of `chunk` bytes of payload, which the device
+        cuts up with `mss`; "replay" sends the frames of a capture, with `addresses` (source, destination)
+        put in. `count` is the end, in frames, or bytes of each stream; `rate` is in frames a second, `burst`
+        in frames a turn. The device makes checksums with `offload` and `ip_checksum`, and inserts `tag`, told
+        in a context descriptor with `tag_in_context`. `ValueError` for what can't be.
+        """
+    def expect(
+        self, guest: int, path: str | PathLike[str], addresses: tuple[bytes, bytes] | None = None
+    ) -> None:
+        """Have a guest compare what it receives, and is none of our traffic, with the frames of a capture."""
+    def clear_loads(self, guest: int) -> None:
+        """Take away everything that a guest was to send."""
+    def step(self) -> tuple[bool, list[dict[str, Any]]]:
+        """One turn of every guest, without waiting: whether any had work, and the guests that stand still."""
+    def run(self, time: float) -> list[dict[str, Any]]:
+        """Turn and sleep for `time` seconds, until `stop` or a VM exit; the guests that stand still.
+
+        The interpreter is let go.
+        """
+    def stop(self) -> None:
+        """End a run, from another thread."""
+    def resume(self, guest: int, done: bool = False) -> None:
+        """Have a guest go on; `done` when the write to a register that stopped it was done for it."""
+    def results(self, guest: int) -> dict[str, Any]:
+        """What a guest has done and found.
+
+        `checked` frames by what they are, counters of the `rings`, `senders` (with `latency` in ns), `exits`.
+        """
+    def flows(self, guest: int) -> list[dict[str, Any]]:
+        """What a guest receives: `src`, `dst`, `flow`, `kind`, `next` number or position, and `missing`."""
 
 class CpuCore:
     """A logical processor in 64-bit mode, as far as translation goes (the crate siov-mmu).
@@ -409,6 +594,32 @@ class Clock:
         """Nanoseconds."""
     def advance(self, by: int) -> int:
         """Move a virtual clock on by nanoseconds; gives its new time. `ValueError` for a real one."""
+
+class Capture:
+    """A pcapng file that VSIs and ports of NICs are recorded into (see `Nic.capture`), by the clock's time.
+
+    It grows to at most `limit` bytes; then frames are dropped and counted. `comment` is said about the whole
+    file. `OSError` when the system refuses it, `ValueError` when the path is no regular file.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        clock: Clock,
+        *,
+        limit: int = 1_073_741_824,
+        comment: str | None = None,
+    ) -> None: ...
+    @property
+    def path(self) -> Path:
+        """The file."""
+    def flush(self) -> None:
+        """Put into the file what was recorded; a NIC's worker does so after each batch."""
+    def inspect(self) -> dict[str, Any]:
+        """`path`, `size` and `limit` in bytes, frames `lost` on the disk, `trouble` (what went wrong last).
+
+        `interfaces` by number: `name`, frames `inbound`, `outbound`, and `dropped` for want of room.
+        """
 
 class Port:
     """What a port of a NIC can be plugged into; one NIC at a time.

@@ -7,28 +7,36 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from siov._core import Bus, Clock, Nic, Port, RegFile
+from siov.drivers.ice.services import Services, poll_by_sleep
 from siov.errors import ScenarioError
 from siov.host.core import DriverCore
+from siov.host.iommu.ids import Ids, pasid_allocator
 from siov.host.iommu.iommu import IntelIommu
 from siov.host.iommu.probe import probe_device
 from siov.host.irq import IrqVectors
 from siov.host.irq.remapping import InterruptRemapping
-from siov.host.linux import TraceEvent
 from siov.host.lspci import PciFunctionView
-from siov.host.pci import Firmware, HostWindow, PciSubsystem, pci_host_probe
+from siov.host.mdev import MdevCore, Mdevctl
+from siov.host.pci import Firmware, HostWindow, PciDev, PciSubsystem, pci_host_probe
 from siov.host.pci.probe import HostBridge
 from siov.host.pci.view import function_view
 from siov.host.physmem import PhysMem
+from siov.host.sysfs import Sysfs
 from siov.hw.e810.engine import Engine
 from siov.hw.e810.function import E810Function
 from siov.hw.memory import HostDram
 from siov.hw.pcie.function import Function
 from siov.hw.pcie.root_complex import ECAM_SIZE, RootComplex, Window, WindowKind
 from siov.hw.vtd import RemappingUnit
+from siov.modules import BridgePort, IceModule, Netdev
 from siov.nics import Nics, plug
+from siov.observe.capture import CaptureManager
+from siov.observe.server import Watch
+from siov.observe.trace import Tracer
 from siov.scenario import Scenario, load
 from siov.scenario_nic import NicSpec
 from siov.spaces import Space, add_space
+from siov.spec.vdev import AVF_DEVICE, SIOV_DEVICE, AvfBar0, VdevBar0
 from siov.threads import Threads
 from siov.topology import build_topology
 from siov.vms import GuestVm, add_vm
@@ -37,12 +45,13 @@ ECAM_BASE = 0xB000_0000
 MMIO32_BASE = 0xC000_0000
 MMIO64_BASE = 0x40_0000_0000
 VTD_BASE = 0xFED9_0000
+POLLS = 16  # how often a driver that waits has the hardware work, when nothing runs by itself
 KERNEL_END = 16 << 20  # what lies below is the host's kernel; its pages are given out from here on
 
 BUILT_IN = Path(__file__).parent / "scenarios" / "first.toml"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Platform:
     """A server: the machine's memory and root complex, and the host that found its way through it."""
 
@@ -54,12 +63,16 @@ class Platform:
     irqs: IrqVectors
     pci: PciSubsystem
     threads: Threads
+    mdev: Mdevctl
+    clock: Clock
+    watch: Watch
+    pasids: Ids = field(default_factory=pasid_allocator)
     host_bridge: HostBridge | None = None
     memory: PhysMem | None = None
     iommu: IntelIommu | None = None
+    ice: IceModule | None = None
     spaces: list[Space] = field(default_factory=list)
     vms: list[GuestVm] = field(default_factory=list)
-    trace: list[TraceEvent] = field(default_factory=list)
 
     @property
     def firmware(self) -> Firmware:
@@ -70,6 +83,55 @@ class Platform:
             if w.kind is not WindowKind.CONFIG
         )
         return Firmware(ECAM_BASE, windows)
+
+    @property
+    def tracer(self) -> Tracer:
+        """The event trace: what the host does, step by step, while somebody listens."""
+        return self.watch.tracer
+
+    @property
+    def capture(self) -> CaptureManager:
+        """Captures of frames at VSIs and ports."""
+        return self.watch.capture
+
+    @property
+    def sysfs(self) -> Sysfs:
+        """The host's devices by path, as below /sys."""
+        return self.core.sysfs
+
+    def boot(self) -> None:
+        """What happens before anybody logs in: enumeration, then the modules of what was found."""
+        self.enumerate()
+        self.load()
+
+    def load(self) -> None:
+        """Load ice for the adapters; nothing without any."""
+        if self.memory is None or not self.threads.nics:
+            return
+        services = Services(self.memory, self.irqs, self.iommu, poll=self._poll)
+        self.ice = IceModule.load(
+            self.pci,
+            services,
+            self.mdev.core,
+            self.root_complex.core,
+            self._name_of_device,
+            queues=self.scenario.ice.queues,
+            siov=self.scenario.ice.siov,
+        )
+
+    def unload(self) -> None:
+        """Unload the modules again: every virtual device goes, and nothing of them is left."""
+        if self.ice is not None:
+            ice, self.ice = self.ice, None
+            ice.unload()
+
+    def netdev(self, name: str) -> Netdev:
+        """An interface of the host, by its adapter's name, or a virtual device's, by UUID."""
+        return self._loaded().netdev(name)
+
+    def bridge(self, name: str) -> BridgePort:
+        """The switch of an adapter."""
+        return self._loaded().bridge(name)
 
     def start(self) -> None:
         """Have the server run by itself, on threads of its own; `OSError` when there are none left."""
@@ -92,10 +154,14 @@ class Platform:
 
     def enumerate(self) -> HostBridge:
         """Have the host find every function and give out buses and addresses."""
-        self.host_bridge = pci_host_probe(self.root_complex, self.firmware, self.pci)
-        memory = self.memory = PhysMem(
-            self.root_complex, KERNEL_END, self.scenario.machine.memory - KERNEL_END
-        )
+        mmio = self.watch.mmio
+        self.watch.look_at_config(ECAM_BASE, ECAM_SIZE, self._function_name)
+        self.host_bridge = pci_host_probe(mmio, self.firmware, self.pci)
+        memory = self.memory = PhysMem(mmio, KERNEL_END, self.scenario.machine.memory - KERNEL_END)
+        for dev in self.host_bridge.devices():
+            name = self._function_name(dev.rid)
+            if isinstance(self.functions.get(name), E810Function):
+                self.watch.look_at_nic(name, dev)
         self._start_iommu(memory)
         for vpid, spec in enumerate(self.scenario.vm, start=1):
             self.vms.append(add_vm(memory, self.dram.core, spec, vpid))
@@ -105,6 +171,7 @@ class Platform:
         """Have the host switch translation on and map what the scenario says."""
         if self.scenario.iommu is None or self.host_bridge is None:
             return
+        self.watch.look_at_unit("vtd0", VTD_BASE)
         iommu = IntelIommu(memory, VTD_BASE, scalable=self.scenario.iommu.mode == "scalable")
         iommu.enable()
         self.iommu = iommu
@@ -116,11 +183,39 @@ class Platform:
             if spec.nic is not None:
                 rid = int(self.functions[spec.name].bdf)
                 probe_device(iommu, devices[rid], ats=spec.nic.atc != "off")
+        self.pasids.reserve(space.pasid for space in self.scenario.space if space.pasid is not None)
         for space in self.scenario.space:
             rid = int(self.functions[space.function].bdf)
             if space.pasid is None and (rid, None) in iommu.attached:
                 iommu.detach(rid)  # from passing through
             self.spaces.append(add_space(iommu, devices[rid], space))
+
+    def _loaded(self) -> IceModule:
+        if self.ice is None:
+            raise ScenarioError(
+                f"{self.scenario.name} has no adapter with a driver; add a function of model e810"
+            )
+        return self.ice
+
+    def _poll(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for hardware; without threads nobody but us lets it work."""
+        if self.threads.running:
+            return poll_by_sleep(condition, seconds)
+        for _ in range(POLLS):
+            if condition():
+                return True
+            self.pump()
+        return condition()
+
+    def _name_of_device(self, name: str) -> str:
+        device = self.pci.find_device(name)
+        assert isinstance(device, PciDev)
+        return self._function_name(device.rid)
+
+    def _function_name(self, rid: int) -> str:
+        """A function by its name in the scenario, or by its routing id."""
+        named = (name for name, function in self.functions.items() if int(function.bdf) == rid)
+        return next(named, f"{rid >> 8:02x}:{rid >> 3 & 31:02x}.{rid & 7}")
 
     def lspci(self) -> list[PciFunctionView]:
         """Every function as `lspci` sees it; none before enumeration."""
@@ -139,6 +234,10 @@ class Platform:
                 "irq": self.irqs.inspect(),
                 "threads": self.threads.inspect(),
                 "iommu": self.iommu.inspect() if self.iommu else None,
+                "mdev": self.mdev.inspect(),
+                "ice": self.ice.inspect() if self.ice else None,
+                "trace": self.tracer.inspect(),
+                "captures": self.capture.inspect(),
                 "kvm": {guest.spec.name: guest.inspect() for guest in self.vms},
                 "pci": self.host_bridge.inspect() if self.host_bridge else None,
             },
@@ -179,14 +278,26 @@ def build(scenario: Scenario | None = None) -> Platform:
             caches=given.caches(),
         )
         root_complex.add_unit(unit)
-    trace: list[TraceEvent] = []
-    core = DriverCore(trace.append)
+    core = DriverCore()
     pci = PciSubsystem(core, "pci")
     pci.register()
     root_complex.on_vector = irqs.interrupt
     irqs.bypass = root_complex.core
     threads = Threads(root_complex, [f for f in functions.values() if isinstance(f, E810Function)])
-    return Platform(scenario, memory, root_complex, functions, core, irqs, pci, threads, trace=trace)
+    instances = MdevCore(core).register()
+    engines = {name: f.device.engine for name, f in functions.items() if isinstance(f, E810Function)}
+    watch = Watch.make(
+        root_complex,
+        core,
+        irqs,
+        clock,
+        adapters=lambda: {name: engine for name, engine in engines.items() if isinstance(engine, Nic)},
+        instances=lambda: list(instances.devices.values()),
+        vdev_registers={SIOV_DEVICE: VdevBar0, AVF_DEVICE: AvfBar0},
+        scenario=scenario.name,
+    )
+    mdev = Mdevctl(instances)
+    return Platform(scenario, memory, root_complex, functions, core, irqs, pci, threads, mdev, clock, watch)
 
 
 def _engines(bus: Bus, clock: Clock) -> Callable[[NicSpec, RegFile, Port | None], Engine]:

@@ -74,3 +74,10 @@ class NicSpec(Model):
     flows_guaranteed: int = Field(1024, ge=0, le=16384)
     flows_best_effort: int = Field(15360, ge=0, le=16384)
     atc: AtcSpec | Literal["off"] = AtcSpec()
+
+
+class IceSpec(Model):
+    """Parameters of the host's ice module."""
+
+    queues: int = Field(1, ge=0, le=256)
+    siov: bool = True

@@ -14,6 +14,7 @@ from siov.scenario import parse
 from siov.spec.pcie import CapabilityId, Msix, Type0
 
 SCENARIO = {
+    "machine": {"cpus": 1},
     "root_port": [{"name": "rp", "at": "01.0"}],
     "function": [
         {
@@ -57,7 +58,7 @@ class Nic(PciDriver):
 def platform() -> Platform:
     platform = build(parse(SCENARIO, "test"))
     platform.enumerate()
-    platform.trace.clear()
+    platform.tracer.start(["core", "pci"])
     return platform
 
 
@@ -84,7 +85,7 @@ def entry(platform: Platform, vector: int) -> tuple[int, int, bool]:
 
 
 def test_the_trace_of_a_start_up_reads_from_pci_register_driver_to_probe(platform, driver):
-    functions = [event.function for event in platform.trace]
+    functions = [step.what for step in platform.tracer.steps()]
     chain = [
         "pci_register_driver", "driver_register", "bus_add_driver", "driver_attach", "__driver_attach",
         "pci_match_device", "driver_match_device", "driver_probe_device", "really_probe", "call_driver_probe",
@@ -97,8 +98,8 @@ def test_the_trace_of_a_start_up_reads_from_pci_register_driver_to_probe(platfor
         places.append(at)
     assert places == sorted(places)
     assert functions[0] == "pci_register_driver"
-    bound = [e for e in platform.trace if e.function == "driver_bound"]
-    assert [e.subject.rpartition("/")[2] for e in bound] == ["0000:01:00.0"]
+    bound = [step for step in platform.tracer.steps() if step.what == "driver_bound"]
+    assert [step.subject.rpartition("/")[2] for step in bound] == ["0000:01:00.0"]
 
 
 def test_a_driver_has_the_devices_of_its_id_table_and_no_others(platform, driver):

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import socket
 import struct
 import subprocess
@@ -10,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import tshark
 
 from siov._core import Clock, Port
 from siov.hw import tap
 
 FRAME = bytes.fromhex("020000000002 020000000001 88b5") + b"siov" * 12
-tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="there is no tshark to ask")
 
 
 def test_a_cable_carries_frames_and_is_cut_by_either_side():
@@ -99,18 +98,7 @@ def test_qemus_datagrams_both_ways(tmp_path):
 # Captures
 
 
-def shown(path: Path, *fields: str) -> list[list[str]]:
-    """What tshark reads in a file: the fields of each frame."""
-    command = ["tshark", "-n", "-r", str(path), "-T", "fields", "-E", "separator=|"]
-    for field in fields:
-        command += ["-e", field]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert "damaged" not in run.stderr
-    assert "cut short" not in run.stderr
-    return [line.split("|") for line in run.stdout.splitlines()]
-
-
-@tshark
+@tshark.needed
 def test_tshark_reads_what_a_port_wrote_while_it_is_still_plugged(tmp_path):
     clock = Clock(virtual=True)
     clock.advance(1_700_000_000_123_456_789)
@@ -119,7 +107,7 @@ def test_tshark_reads_what_a_port_wrote_while_it_is_still_plugged(tmp_path):
     for frame in frames:
         port.send(frame)
         clock.advance(1)
-    rows = shown(
+    rows = tshark.fields(
         tmp_path / "a.pcapng",
         "frame.time_epoch",
         "frame.len",
@@ -134,14 +122,13 @@ def test_tshark_reads_what_a_port_wrote_while_it_is_still_plugged(tmp_path):
     assert {tuple(row[2:]) for row in rows} == {("port 0", "0x00000002", "1", "02:00:00:00:00:02")}
 
 
-@tshark
+@tshark.needed
 @pytest.mark.parametrize("kind", ["pcapng", "pcap", "nsecpcap"])
 def test_what_editcap_wrote_is_played(tmp_path, kind):
     written = Port.pcap(Clock(), write=tmp_path / "a.pcapng")
     frames = [FRAME + bytes([n]) * n for n in range(5)]
     assert all(written.send(frame) for frame in frames)
-    command = ["tshark", "-r", str(tmp_path / "a.pcapng"), "-F", kind, "-w", str(tmp_path / "b")]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    tshark.run("-r", str(tmp_path / "a.pcapng"), "-F", kind, "-w", str(tmp_path / "b"))
     assert Port.pcap(Clock(), read=tmp_path / "b").receive() == frames
 
 

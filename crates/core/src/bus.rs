@@ -122,7 +122,7 @@ impl PyBus {
 }
 
 /// A number of Python's is no file to borrow: the kernel looks it up, and gives us one of our own.
-fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
+pub fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
     let ourselves = pidfd_open(getpid(), PidfdFlags::empty());
     let ours = ourselves.and_then(|pid| pidfd_getfd(pid, fd, PidfdGetfdFlags::empty()));
     ours.map_err(|error| PyOSError::new_err(format!("file {fd}: {error}")))

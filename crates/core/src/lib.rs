@@ -2,12 +2,15 @@
 
 mod bench;
 mod bus;
+mod capture;
 mod endpoint;
+mod iavf;
 mod iommu;
 mod mmu;
 mod nic;
 mod port;
 mod regfile;
+mod vdev;
 
 use pyo3::prelude::*;
 
@@ -19,7 +22,11 @@ mod _core {
     #[pymodule_export]
     use super::bus::PyBus;
     #[pymodule_export]
+    use super::capture::PyCapture;
+    #[pymodule_export]
     use super::endpoint::{PyEndpoint, PyTestFunction};
+    #[pymodule_export]
+    use super::iavf::PyGuestLoop;
     #[pymodule_export]
     use super::iommu::{PyHostMemory, PyRemappingUnit, bench_translate};
     #[pymodule_export]
@@ -30,4 +37,6 @@ mod _core {
     use super::port::{PyClock, PyPort};
     #[pymodule_export]
     use super::regfile::PyRegFile;
+    #[pymodule_export]
+    use super::vdev::PyVdev;
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use siov_iavf::Vcpu;
 use siov_mem::{Gva, HostMemory};
 use siov_mmu::{ControlRegs, Core, Geometry, Model, Pml, Step, Vmcs};
 use siov_spec::ept::{
@@ -16,16 +17,18 @@ use siov_spec::ept::{
 };
 
 use crate::iommu::PyHostMemory;
-use tell::{access_of, counters, fault_dict, result, step_dict};
+pub use tell::fault_dict;
+use tell::{access_of, counters, result, step_dict};
 
 /// A logical processor with its caches.
 #[pyclass(frozen, module = "siov._core", name = "CpuCore")]
 pub struct PyCpuCore {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     memory: Arc<HostMemory>,
 }
 
-struct State {
+/// The core, with what its next VM entry loads.
+pub struct State {
     core: Core,
     /// The guest-state area that the next VM entry loads.
     guest: ControlRegs,
@@ -39,8 +42,21 @@ impl State {
     }
 }
 
+/// A guest's driver runs on it without Python.
+pub struct Shared(Arc<Mutex<State>>);
+
+impl Vcpu for Shared {
+    fn with(&self, turn: &mut dyn FnMut(&mut Core)) {
+        turn(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).core);
+    }
+}
+
 // Python objects are made with the lock let go: making them may run Python code that waits for it.
 impl PyCpuCore {
+    pub fn share(&self) -> Shared {
+        Shared(Arc::clone(&self.state))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -64,7 +80,7 @@ impl PyCpuCore {
         let model = Model { maxphyaddr, execute_only, geometry };
         let core = Core::new(model, ControlRegs::default());
         let state = State { core, guest: ControlRegs::default() };
-        Ok(Self { state: Mutex::new(state), memory: Arc::clone(&memory.memory) })
+        Ok(Self { state: Arc::new(Mutex::new(state)), memory: Arc::clone(&memory.memory) })
     }
 
     #[pyo3(signature = (*, cr0 = None, cr3 = None, cr4 = None, efer = None))]

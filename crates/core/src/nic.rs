@@ -7,14 +7,18 @@ use pyo3::exceptions::{PyKeyError, PyOSError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use siov_bus::Rid;
-use siov_lan::{Allowed, Event, Forward, Nic, NicConfig, NicError, ResetKind, RuleKey, Space};
+use siov_lan::{
+    Allowed, Event, Forward, Nic, NicConfig, NicError, Point, ResetKind, RuleKey, Space, Tap,
+};
+use siov_port::capture::Interface;
 use siov_spec::RegFile;
 use siov_spec::pcie::{ats, common_header::COMMAND, msix, pasid};
 use siov_switch::{DropReason, RuleError, VsiId};
 
 use crate::bus::PyBus;
+use crate::capture::{PyCapture, point};
 use crate::iommu::geometry;
-use crate::port::{PyClock, PyPort};
+use crate::port::{PyClock, PyPort, unusable};
 use crate::regfile::PyRegFile;
 
 /// An E810-like adapter.
@@ -282,6 +286,49 @@ impl PyNic {
     fn attach_port(&self, py: Python<'_>, number: u8, port: Option<&PyPort>) -> PyResult<()> {
         let port = port.map(|port| Arc::clone(&port.port));
         py.detach(|| self.nic.attach_port(number, port)).map_err(error)
+    }
+
+    #[pyo3(signature = (target, writer, *, name = None, description = None, comment = None,
+                        drops = false))]
+    #[allow(clippy::too_many_arguments)] // Python's keywords
+    fn capture(
+        &self,
+        py: Python<'_>,
+        target: &Bound<'_, PyTuple>,
+        writer: &PyCapture,
+        name: Option<&str>,
+        description: Option<&str>,
+        comment: Option<&str>,
+        drops: bool,
+    ) -> PyResult<()> {
+        let point = point(target)?;
+        let (called, port) = match point {
+            Point::Vsi(vsi) => (format!("vsi{}", vsi.number()), None),
+            Point::Port(port) => (format!("port{port}"), self.nic.path().port(port)),
+        };
+        let interface = Interface {
+            name: name.unwrap_or(&called),
+            mbps: port.map_or(0, |port| port.speed()),
+            description,
+        };
+        let recording = Arc::clone(&writer.recording);
+        py.detach(|| {
+            let interface = recording.interface(&interface).map_err(unusable)?;
+            let tap = Tap { recording, interface, comment: comment.map(Arc::from), drops };
+            self.nic.capture(point, tap).map_err(error)
+        })
+    }
+
+    #[pyo3(signature = (target, writer = None))]
+    fn capture_stop(
+        &self,
+        py: Python<'_>,
+        target: &Bound<'_, PyTuple>,
+        writer: Option<&PyCapture>,
+    ) -> PyResult<usize> {
+        let point = point(target)?;
+        let from = writer.map(|writer| &writer.recording);
+        Ok(py.detach(|| self.nic.capture_stop(point, from)))
     }
 
     fn start(&self, py: Python<'_>) -> PyResult<()> {

@@ -261,7 +261,7 @@ fn system(error: io::Error) -> PyErr {
     }
 }
 
-fn unusable(error: CaptureError) -> PyErr {
+pub(crate) fn unusable(error: CaptureError) -> PyErr {
     match error {
         CaptureError::Os { .. } => PyOSError::new_err(error.to_string()),
         CaptureError::Damaged { .. } => PyValueError::new_err(error.to_string()),

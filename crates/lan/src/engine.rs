@@ -131,10 +131,14 @@ impl Engine {
             stats,
             tables: &tables,
             flows: &flows,
+            taps: tables.taps(),
             dma: port.begin(),
             outcome,
         };
         work(self, &mut batch);
+        if let Some(taps) = batch.taps {
+            taps.flush();
+        }
     }
 
     /// Takes the doorbells that rang.

@@ -2,6 +2,7 @@
 
 use siov_bus::Dma;
 use siov_packet::{Checks, Parsed, is_tpid};
+use siov_port::capture::Direction;
 use siov_switch::{Class, FlowCounters, FlowTable, Program, QueueTarget, VsiId};
 
 use crate::causes::{Outcome, Stopped};
@@ -10,6 +11,7 @@ use crate::rx::{Choice, Delivery, Meta, RxQueue, select};
 use crate::shared::{Handed, Parcel, Shared};
 use crate::stats::Stats;
 use crate::tables::Tables;
+use crate::tap::{Point, Taps};
 use crate::vsi::{OnReceipt, Vsi};
 
 /// What a batch has in hand.
@@ -19,8 +21,38 @@ pub(crate) struct Batch<'a, 'd> {
     pub stats: &'a Stats,
     pub tables: &'a Tables,
     pub flows: &'a FlowTable,
+    pub taps: Option<&'a Taps>,
     pub dma: Dma<'d>,
     pub outcome: &'a mut Outcome,
+}
+
+impl Batch<'_, '_> {
+    /// A frame has passed there; `why` it goes no further, if it does not.
+    #[inline]
+    pub fn passed(
+        &self,
+        point: Point,
+        direction: Direction,
+        frame: &[u8],
+        why: Option<&'static str>,
+    ) {
+        if let Some(taps) = self.taps {
+            taps.passed(point, direction, frame, why);
+        }
+    }
+
+    /// A frame has not passed there.
+    #[inline]
+    pub fn missed(&self, point: Point, direction: Direction, frame: &[u8], why: &'static str) {
+        if let Some(taps) = self.taps {
+            taps.missed(point, direction, frame, why);
+        }
+    }
+
+    /// A frame did not reach a VSI.
+    fn undelivered(&self, vsi: VsiId, frame: &[u8], why: &'static str) {
+        self.missed(Point::Vsi(vsi), Direction::Inbound, frame, why);
+    }
 }
 
 /// A frame with what is known of it.
@@ -88,6 +120,7 @@ impl Receive {
         frame: Frame<'_>,
     ) {
         let Some(known) = batch.tables.vsi(vsi) else {
+            batch.undelivered(vsi, frame.bytes, "there is no such VSI");
             return batch.stats.no_descriptor(vsi.index());
         };
         let mut choice = match target.filter(|target| target.vsi == vsi) {
@@ -99,14 +132,19 @@ impl Receive {
         }
         self.evicted.extend(choice.evict.take());
         if choice.dropped {
+            batch.undelivered(vsi, frame.bytes, "a flow director filter drops it");
             return batch.stats.filtered(vsi.index());
         }
         let stats = batch.stats;
-        let Some(queue) = choice.queue else { return stats.no_descriptor(vsi.index()) };
+        let Some(queue) = choice.queue else {
+            batch.undelivered(vsi, frame.bytes, "the VSI has no such queue");
+            return stats.no_descriptor(vsi.index());
+        };
         let owner = usize::from(queue) % self.workers;
         if owner == batch.worker {
             self.fill(batch, queue, vsi, &choice, frame);
         } else if !batch.shared.hand(owner, Handed::frame(queue, vsi, &choice, frame)) {
+            batch.undelivered(vsi, frame.bytes, "the queue's worker has too many");
             stats.no_descriptor(vsi.index());
         }
     }
@@ -124,9 +162,11 @@ impl Receive {
         let (Some(known), Some(Some(queue))) =
             (batch.tables.vsi(vsi), self.queues.get_mut(usize::from(number) / self.workers))
         else {
+            batch.undelivered(vsi, frame.bytes, NOT_ENABLED);
             return stats.no_descriptor(vsi.index());
         };
         if queue.vsi != vsi {
+            batch.undelivered(vsi, frame.bytes, NOT_ENABLED);
             return stats.no_descriptor(vsi.index());
         }
         let mut meta = Meta::of(frame.parsed, frame.checks, frame.class, frame.loopback);
@@ -136,15 +176,23 @@ impl Receive {
         let tail = queue.tail(&batch.shared.doorbells, number);
         match queue.deliver(&mut batch.dma, tail, bytes, &meta) {
             Delivery::Done => {
+                batch.passed(Point::Vsi(vsi), Direction::Inbound, frame.bytes, None);
                 stats.received(vsi.index(), frame.class, frame.bytes.len());
                 if !queue.raised {
                     queue.raised = true;
                     self.raised.push(number);
                 }
             }
-            Delivery::NoDescriptor => stats.no_descriptor(vsi.index()),
-            Delivery::TooLong => stats.receive_error(vsi.index()),
+            Delivery::NoDescriptor => {
+                batch.undelivered(vsi, frame.bytes, "there is no receive buffer");
+                stats.no_descriptor(vsi.index());
+            }
+            Delivery::TooLong => {
+                batch.undelivered(vsi, frame.bytes, "it is longer than the queue takes");
+                stats.receive_error(vsi.index());
+            }
             Delivery::Fault(error) => {
+                batch.undelivered(vsi, frame.bytes, "the queue's memory can't be reached");
                 stats.no_descriptor(vsi.index());
                 let malice = Malice::Memory(error);
                 batch.outcome.stopped.push(Stopped { side: Side::Rx, queue: number, vsi, malice });
@@ -208,6 +256,8 @@ impl Receive {
         self.counted.count(program, bytes as u64);
     }
 }
+
+const NOT_ENABLED: &str = "the queue is not enabled";
 
 /// The queue that a switch rule names, within the VSI.
 fn by_rule(vsi: &Vsi, target: QueueTarget, frame: Frame<'_>) -> Choice {

@@ -3,6 +3,7 @@
 use siov_switch::{Switch, VSIS, VsiId};
 
 use crate::stats::PORTS;
+use crate::tap::Taps;
 use crate::vsi::Vsi;
 
 /// How the firmware has set a port.
@@ -35,6 +36,8 @@ pub struct Tables {
     pub double_vlan: bool,
     vsis: Box<[Option<Box<Vsi>>]>,
     ports: [PortState; PORTS],
+    /// `None` when nothing is recorded, so that a batch has one thing to look at.
+    taps: Option<Box<Taps>>,
 }
 
 impl Tables {
@@ -42,7 +45,7 @@ impl Tables {
     pub fn new(seed: u64) -> Self {
         let vsis = (0..VSIS).map(|_| None).collect();
         let ports = [PortState::default(); PORTS];
-        Self { switch: Switch::new(seed), double_vlan: false, vsis, ports }
+        Self { switch: Switch::new(seed), double_vlan: false, vsis, ports, taps: None }
     }
 
     /// A VSI.
@@ -79,6 +82,19 @@ impl Tables {
     /// A port; one that does not exist is down.
     pub fn port(&self, port: u8) -> PortState {
         self.ports.get(usize::from(port)).copied().unwrap_or_default()
+    }
+
+    /// What is recorded; mostly nothing.
+    pub(crate) fn taps(&self) -> Option<&Taps> {
+        self.taps.as_deref()
+    }
+
+    /// What is recorded, to be changed.
+    pub(crate) fn change_taps<T>(&mut self, change: impl FnOnce(&mut Taps) -> T) -> T {
+        let mut taps = self.taps.take().unwrap_or_default();
+        let changed = change(&mut taps);
+        self.taps = Some(taps).filter(|taps| !taps.is_empty());
+        changed
     }
 
     /// A port, to be changed.

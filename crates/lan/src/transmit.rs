@@ -1,11 +1,13 @@
 //! From a transmit queue's descriptors to the switch.
 
 use siov_packet::{Offload, Parsed, Scratch, Tag, offload, parse, segment, verify};
+use siov_port::capture::Direction;
 use siov_switch::{Class, DropReason, Header, Override, Targets, VsiId};
 
 use crate::malicious::Malice;
 use crate::ports::WayOut;
 use crate::receive::{Batch, Frame, Receive};
+use crate::tap::Point;
 use crate::tx::{Ask, Packet, TxQueue};
 use crate::vsi::Vsi;
 
@@ -50,17 +52,22 @@ impl Forward {
     ) {
         let parsed = parse(bytes);
         let Some(header) = header(bytes, &parsed) else {
+            unsent(batch, from, bytes, RUNT);
             return batch.stats.send_error(from.index());
         };
         let class = Class::of(&header.dst);
         batch.tables.switch.transmit(from, &header, over, &mut self.targets);
         self.work += 1;
-        if let Some(reason) = self.targets.dropped() {
+        let dropped = self.targets.dropped();
+        if let Some(reason) = dropped {
             batch.stats.dropped(reason);
             if is_the_senders(reason) {
+                unsent(batch, from, bytes, reason.name());
                 return batch.stats.send_error(from.index());
             }
         }
+        let why = dropped.map(DropReason::name);
+        batch.passed(Point::Vsi(from), Direction::Outbound, bytes, why);
         batch.stats.sent(from.index(), class, bytes.len());
         self.copies(batch, bytes, &parsed, class, true);
         if let Some(port) = self.targets.port() {
@@ -80,8 +87,10 @@ impl Forward {
         let state = batch.tables.port(port);
         let gone = state.up && (state.loopback || way.send(port, bytes));
         if !gone {
+            batch.missed(Point::Port(port), Direction::Outbound, bytes, LINK_DOWN);
             return batch.stats.port_down(port);
         }
+        batch.passed(Point::Port(port), Direction::Outbound, bytes, None);
         batch.stats.port_sent(port, class, bytes.len());
         if state.loopback {
             self.arrive(batch, port, bytes);
@@ -92,16 +101,23 @@ impl Forward {
     pub fn arrive(&mut self, batch: &mut Batch<'_, '_>, port: u8, bytes: &[u8]) {
         let state = batch.tables.port(port);
         let parsed = parse(bytes);
-        let Some(header) = header(bytes, &parsed) else { return batch.stats.port_runt(port) };
+        let (point, inbound) = (Point::Port(port), Direction::Inbound);
+        let Some(header) = header(bytes, &parsed) else {
+            batch.missed(point, inbound, bytes, RUNT);
+            return batch.stats.port_runt(port);
+        };
         if !state.up {
+            batch.missed(point, inbound, bytes, LINK_DOWN);
             return batch.stats.port_deaf(port);
         }
         let class = Class::of(&header.dst);
         if !batch.stats.port_received(port, class, bytes.len(), state.max_frame.into()) {
-            return;
+            return batch.missed(point, inbound, bytes, "it is longer than the port takes");
         }
         batch.tables.switch.receive(port, &header, &mut self.targets);
-        if let Some(reason) = self.targets.dropped() {
+        let dropped = self.targets.dropped();
+        batch.passed(point, inbound, bytes, dropped.map(DropReason::name));
+        if let Some(reason) = dropped {
             return batch.stats.dropped(reason);
         }
         self.copies(batch, bytes, &parsed, class, false);
@@ -171,6 +187,7 @@ pub(crate) fn send(
 ) -> Result<(), Malice> {
     let Some(vsi) = batch.tables.vsi(queue.vsi) else { return Ok(()) };
     let Some(offloads) = tagged(vsi, batch.tables.double_vlan, ask) else {
+        unsent(batch, queue.vsi, &bench.frame, "the VSI may not insert tags");
         batch.stats.send_error(queue.vsi.index());
         return Ok(());
     };
@@ -180,6 +197,7 @@ pub(crate) fn send(
             return Err(Malice::SegmentationOff);
         }
         if !allowed(&bench.frame) {
+            unsent(batch, queue.vsi, &bench.frame, TAGGING);
             batch.stats.send_error(queue.vsi.index());
             return Ok(());
         }
@@ -203,9 +221,20 @@ pub(crate) fn send(
     if allowed {
         forward.transmit(batch, way, queue.vsi, ask.over, &bench.frame);
     } else {
+        unsent(batch, queue.vsi, &bench.frame, TAGGING);
         batch.stats.send_error(queue.vsi.index());
     }
     Ok(())
+}
+
+/// Why frames don't pass.
+const RUNT: &str = "it is shorter than an Ethernet header";
+const LINK_DOWN: &str = "the link is down";
+const TAGGING: &str = "the VSI may not send frames tagged, or untagged, like this";
+
+/// A VSI was not allowed to send a frame.
+fn unsent(batch: &Batch<'_, '_>, vsi: VsiId, frame: &[u8], why: &'static str) {
+    batch.missed(Point::Vsi(vsi), Direction::Outbound, frame, why);
 }
 
 /// Bytes that a frame has at least, without its check sequence.

@@ -221,6 +221,12 @@ impl Core {
         Some(vmcs)
     }
 
+    /// Whether a guest runs.
+    #[inline]
+    pub fn in_guest(&self) -> bool {
+        self.host.is_some()
+    }
+
     /// MOV to CR3 (SDM 3A 4.10.4.1): the mappings of the new PCID are forgotten, but for global ones, unless
     /// bit 63 says to keep them. This is what a switch of process does, and a switch of thread does not.
     pub fn mov_to_cr3(&mut self, value: Cr3) -> Result<(), GeneralProtection> {

@@ -32093,6 +32093,1380 @@ pub mod testfn {
     }
 }
 
+/// BAR 0 of a virtual device, as a guest's driver sees it, and what its configuration space says.
+pub mod vdev {
+    use super::*;
+    /// Vendor id of both personalities
+    pub const VENDOR: u32 = 0x8086;
+    /// Device id with the page-split BAR 0
+    pub const SIOV_DEVICE: u32 = 0xdd5;
+    /// Device id of the adaptive virtual function
+    pub const AVF_DEVICE: u32 = 0x1889;
+    /// Class code: Ethernet controller
+    pub const CLASS: u32 = 0x20000;
+    /// Bytes of the page-split BAR 0
+    pub const SIOV_BAR0: u32 = 0x4000000;
+    /// Bytes of the adaptive virtual function's BAR 0
+    pub const AVF_BAR0: u32 = 0x10000;
+    /// The BAR with the MSI-X table and its pending bits
+    pub const MSIX_BAR: u32 = 0x3;
+    /// Bytes of that BAR
+    pub const MSIX_BAR_SIZE: u32 = 0x4000;
+    /// Offset of the MSI-X table in its BAR
+    pub const MSIX_TABLE: u32 = 0x0;
+    /// Offset of the pending bits in the same BAR
+    pub const MSIX_PBA: u32 = 0x2000;
+    /// Offset of the MSI-X capability
+    pub const MSIX_CAPABILITY: u32 = 0x40;
+    /// Offset of the PCI Express capability
+    pub const EXPRESS_CAPABILITY: u32 = 0x50;
+    /// What a read gives where nothing answers
+    pub const DEAD: u32 = 0xdeadbeef;
+    /// Tails in a row, of queues that a virtual device may have or not
+    pub const QUEUES: u32 = 0x100;
+    /// Control registers in a row, of vectors behind the mailbox's
+    pub const QUEUE_VECTORS: u32 = 0x40;
+    /// Vectors behind the mailbox's that have timers in VFINT_ITRN1
+    pub const TIMED_VECTORS: u32 = 0x10;
+    /// Pages in a row for each kind of queue, and for vectors
+    pub const SPLIT_PAGES: u32 = 0x800;
+
+    /// How far a reset of the virtual device is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum ResetState {
+        /// `0x0`
+        INPROGRESS = 0x0,
+        /// `0x1`
+        COMPLETED = 0x1,
+        /// `0x2`
+        VFACTIVE = 0x2,
+    }
+    impl ResetState {
+        /// The member with this value, if there is one.
+        pub const fn from_raw(raw: u64) -> Option<Self> {
+            match raw {
+                0x0 => Some(Self::INPROGRESS),
+                0x1 => Some(Self::COMPLETED),
+                0x2 => Some(Self::VFACTIVE),
+                _ => None,
+            }
+        }
+    }
+
+    /// Registers that both personalities have; none of them is in a page of its own. (iavf iavf_register.h)
+    pub mod trapped {
+        use super::*;
+
+        /// Tail of a transmit queue. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct QTX_TAIL1(pub u32);
+        impl QTX_TAIL1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x1fff;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffe000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x0;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 256;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 12:0: index behind the last valid descriptor (WO)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x1fff) as u16 }
+            /// The word with bits 12:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x1fff) | ((value as u32) & 0x1fff);
+                self
+            }
+        }
+
+        /// Tail of a receive queue. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct QRX_TAIL1(pub u32);
+        impl QRX_TAIL1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x1fff;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffe000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 256;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 12:0: index of a descriptor (WO)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x1fff) as u16 }
+            /// The word with bits 12:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x1fff) | ((value as u32) & 0x1fff);
+                self
+            }
+        }
+
+        /// Control of vector n + 1. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VFINT_DYN_CTLN1(pub u32);
+        impl VFINT_DYN_CTLN1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x46000001;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x8101fffe;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x38fe0000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x3800;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 64;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 0: the vector may fire; hardware clears it when it has (RW)
+            pub const fn INTENA(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_INTENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: clear the pending bit (WO)
+            pub const fn CLEARPBA(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_CLEARPBA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+            /// Bits 2: fire by software (WO)
+            pub const fn SWINT_TRIG(self) -> bool { self.0 & 0x4 != 0 }
+            /// The word with bits 2 set.
+            pub const fn with_SWINT_TRIG(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+                self
+            }
+            /// Bits 4:3: which timer INTERVAL sets; 3 is none (WO)
+            pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 3) & 0x3) as u8 }
+            /// The word with bits 4:3 set.
+            pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x18) | (((value as u32) << 3) & 0x18);
+                self
+            }
+            /// Bits 16:5: new interval of that timer, in 2 µs (WO)
+            pub const fn INTERVAL(self) -> u16 { ((self.0 >> 5) & 0xfff) as u16 }
+            /// The word with bits 16:5 set.
+            pub const fn with_INTERVAL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x1ffe0) | (((value as u32) << 5) & 0x1ffe0);
+                self
+            }
+            /// Bits 24: SW_ITR_INDX counts (WO)
+            pub const fn SW_ITR_INDX_ENA(self) -> bool { self.0 & 0x1000000 != 0 }
+            /// The word with bits 24 set.
+            pub const fn with_SW_ITR_INDX_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1000000) | (((value as u32) << 24) & 0x1000000);
+                self
+            }
+            /// Bits 26:25: timer that throttles the interrupt by software; 3 is none (RW)
+            pub const fn SW_ITR_INDX(self) -> u8 { ((self.0 >> 25) & 0x3) as u8 }
+            /// The word with bits 26:25 set.
+            pub const fn with_SW_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x6000000) | (((value as u32) << 25) & 0x6000000);
+                self
+            }
+            /// Bits 30: write descriptors back when a timer runs out, without an interrupt (RW)
+            pub const fn WB_ON_ITR(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_WB_ON_ITR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: this write leaves INTENA as it is (WO)
+            pub const fn INTENA_MSK(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_INTENA_MSK(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// The timers of vector 0. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VFINT_ITR01(pub u32);
+        impl VFINT_ITR01 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xfff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffff000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x4c00;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 3;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 11:0: interval in 2 µs; 0 does not throttle (RW)
+            pub const fn INTERVAL(self) -> u16 { (self.0 & 0xfff) as u16 }
+            /// The word with bits 11:0 set.
+            pub const fn with_INTERVAL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0xfff) | ((value as u32) & 0xfff);
+                self
+            }
+        }
+
+        /// Control of vector 0, the mailbox's. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VFINT_DYN_CTL01(pub u32);
+        impl VFINT_DYN_CTL01 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x46000001;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x8101fffe;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x38fe0000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x5c00;
+            /// Bits 0: the vector may fire; hardware clears it when it has (RW)
+            pub const fn INTENA(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_INTENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: clear the pending bit (WO)
+            pub const fn CLEARPBA(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_CLEARPBA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+            /// Bits 2: fire by software (WO)
+            pub const fn SWINT_TRIG(self) -> bool { self.0 & 0x4 != 0 }
+            /// The word with bits 2 set.
+            pub const fn with_SWINT_TRIG(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x4) | (((value as u32) << 2) & 0x4);
+                self
+            }
+            /// Bits 4:3: which timer INTERVAL sets; 3 is none (WO)
+            pub const fn ITR_INDX(self) -> u8 { ((self.0 >> 3) & 0x3) as u8 }
+            /// The word with bits 4:3 set.
+            pub const fn with_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x18) | (((value as u32) << 3) & 0x18);
+                self
+            }
+            /// Bits 16:5: new interval of that timer, in 2 µs (WO)
+            pub const fn INTERVAL(self) -> u16 { ((self.0 >> 5) & 0xfff) as u16 }
+            /// The word with bits 16:5 set.
+            pub const fn with_INTERVAL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x1ffe0) | (((value as u32) << 5) & 0x1ffe0);
+                self
+            }
+            /// Bits 24: SW_ITR_INDX counts (WO)
+            pub const fn SW_ITR_INDX_ENA(self) -> bool { self.0 & 0x1000000 != 0 }
+            /// The word with bits 24 set.
+            pub const fn with_SW_ITR_INDX_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1000000) | (((value as u32) << 24) & 0x1000000);
+                self
+            }
+            /// Bits 26:25: timer that throttles the interrupt by software; 3 is none (RW)
+            pub const fn SW_ITR_INDX(self) -> u8 { ((self.0 >> 25) & 0x3) as u8 }
+            /// The word with bits 26:25 set.
+            pub const fn with_SW_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x6000000) | (((value as u32) << 25) & 0x6000000);
+                self
+            }
+            /// Bits 30: write descriptors back when a timer runs out, without an interrupt (RW)
+            pub const fn WB_ON_ITR(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_WB_ON_ITR(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: this write leaves INTENA as it is (WO)
+            pub const fn INTENA_MSK(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_INTENA_MSK(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Mailbox receive queue: base, high half. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VF_ARQBAH1(pub u32);
+        impl VF_ARQBAH1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x6000;
+            /// Bits 31:0: address bits 63:32 (RW)
+            pub const fn ADDR(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Mailbox transmit queue: head. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VF_ATQH1(pub u32);
+        impl VF_ATQH1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x6400;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn HEAD(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_HEAD(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Mailbox transmit queue: length; a reset clears it. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VF_ATQLEN1(pub u32);
+        impl VF_ATQLEN1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xf00003ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x6800;
+            /// Bits 9:0: descriptors (RW)
+            pub const fn LEN(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_LEN(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+            /// Bits 28: an error of a virtual function; software clears it (RW)
+            pub const fn VFE(self) -> bool { self.0 & 0x10000000 != 0 }
+            /// The word with bits 28 set.
+            pub const fn with_VFE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+                self
+            }
+            /// Bits 29: a message found no free descriptor; software clears it (RW)
+            pub const fn OVFL(self) -> bool { self.0 & 0x20000000 != 0 }
+            /// The word with bits 29 set.
+            pub const fn with_OVFL(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+                self
+            }
+            /// Bits 30: a critical error; software clears it (RW)
+            pub const fn CRIT(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CRIT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the queue is enabled (RW)
+            pub const fn ENABLE(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_ENABLE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Mailbox receive queue: base, low half. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VF_ARQBAL1(pub u32);
+        impl VF_ARQBAL1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffc0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3f;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x6c00;
+            /// Bits 31:6: address bits 31:6 (RW)
+            pub const fn ADDR(self) -> u32 { (self.0 >> 6) & 0x3ffffff }
+            /// The word with bits 31:6 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = (self.0 & !0xffffffc0) | (((value) << 6) & 0xffffffc0);
+                self
+            }
+        }
+
+        /// Mailbox receive queue: tail. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VF_ARQT1(pub u32);
+        impl VF_ARQT1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x7000;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Mailbox receive queue: head. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VF_ARQH1(pub u32);
+        impl VF_ARQH1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x7400;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn HEAD(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_HEAD(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// Mailbox transmit queue: base, high half. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VF_ATQBAH1(pub u32);
+        impl VF_ATQBAH1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x7800;
+            /// Bits 31:0: address bits 63:32 (RW)
+            pub const fn ADDR(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Mailbox transmit queue: base, low half. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VF_ATQBAL1(pub u32);
+        impl VF_ATQBAL1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffc0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3f;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x7c00;
+            /// Bits 31:6: address bits 31:6 (RW)
+            pub const fn ADDR(self) -> u32 { (self.0 >> 6) & 0x3ffffff }
+            /// The word with bits 31:6 set.
+            pub const fn with_ADDR(mut self, value: u32) -> Self {
+                self.0 = (self.0 & !0xffffffc0) | (((value) << 6) & 0xffffffc0);
+                self
+            }
+        }
+
+        /// Mailbox receive queue: length; a reset clears it, which is how a driver sees one. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VF_ARQLEN1(pub u32);
+        impl VF_ARQLEN1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xf00003ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x8000;
+            /// Bits 9:0: descriptors (RW)
+            pub const fn LEN(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_LEN(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+            /// Bits 28: an error of a virtual function; software clears it (RW)
+            pub const fn VFE(self) -> bool { self.0 & 0x10000000 != 0 }
+            /// The word with bits 28 set.
+            pub const fn with_VFE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x10000000) | (((value as u32) << 28) & 0x10000000);
+                self
+            }
+            /// Bits 29: a message found no free descriptor; software clears it (RW)
+            pub const fn OVFL(self) -> bool { self.0 & 0x20000000 != 0 }
+            /// The word with bits 29 set.
+            pub const fn with_OVFL(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x20000000) | (((value as u32) << 29) & 0x20000000);
+                self
+            }
+            /// Bits 30: a critical error; software clears it (RW)
+            pub const fn CRIT(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_CRIT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: the queue is enabled (RW)
+            pub const fn ENABLE(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_ENABLE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// Mailbox transmit queue: tail. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VF_ATQT1(pub u32);
+        impl VF_ATQT1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x3ff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffc00;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x8400;
+            /// Bits 9:0: index of a descriptor (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x3ff) as u16 }
+            /// The word with bits 9:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x3ff) | ((value as u32) & 0x3ff);
+                self
+            }
+        }
+
+        /// How far a reset is; also read to have the writes before it arrive. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VFGEN_RSTAT(pub u32);
+        impl VFGEN_RSTAT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x3;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffffc;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x8800;
+            /// Bits 1:0: 0 while it lasts, 1 done, 2 active (RO)
+            pub const fn VFR_STATE(self) -> u8 { (self.0 & 0x3) as u8 }
+            /// The word with bits 1:0 set.
+            pub const fn with_VFR_STATE(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0x3) | ((value as u32) & 0x3);
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Tail of a transmit queue.
+            QTX_TAIL1,
+            /// Tail of a receive queue.
+            QRX_TAIL1,
+            /// Control of vector n + 1.
+            VFINT_DYN_CTLN1,
+            /// The timers of vector 0.
+            VFINT_ITR01,
+            /// Control of vector 0, the mailbox's.
+            VFINT_DYN_CTL01,
+            /// Mailbox receive queue: base, high half.
+            VF_ARQBAH1,
+            /// Mailbox transmit queue: head.
+            VF_ATQH1,
+            /// Mailbox transmit queue: length; a reset clears it.
+            VF_ATQLEN1,
+            /// Mailbox receive queue: base, low half.
+            VF_ARQBAL1,
+            /// Mailbox receive queue: tail.
+            VF_ARQT1,
+            /// Mailbox receive queue: head.
+            VF_ARQH1,
+            /// Mailbox transmit queue: base, high half.
+            VF_ATQBAH1,
+            /// Mailbox transmit queue: base, low half.
+            VF_ATQBAL1,
+            /// Mailbox receive queue: length; a reset clears it, which is how a driver sees one.
+            VF_ARQLEN1,
+            /// Mailbox transmit queue: tail.
+            VF_ATQT1,
+            /// How far a reset is; also read to have the writes before it arrive.
+            VFGEN_RSTAT,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 16] = [Self::QTX_TAIL1, Self::QRX_TAIL1, Self::VFINT_DYN_CTLN1, Self::VFINT_ITR01, Self::VFINT_DYN_CTL01, Self::VF_ARQBAH1, Self::VF_ATQH1, Self::VF_ATQLEN1, Self::VF_ARQBAL1, Self::VF_ARQT1, Self::VF_ARQH1, Self::VF_ATQBAH1, Self::VF_ATQBAL1, Self::VF_ARQLEN1, Self::VF_ATQT1, Self::VFGEN_RSTAT];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10000;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "Trapped",
+            size: SIZE, spans: &[
+                Span { at: 0x0, count: 256, stride: 0x4, what: What::Register(Register { name: "QTX_TAIL1", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2000, count: 256, stride: 0x4, what: What::Register(Register { name: "QRX_TAIL1", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x3800, count: 64, stride: 0x4, what: What::Register(Register { name: "VFINT_DYN_CTLN1", size: 4, reset: 0x0, rw: 0x46000001, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x4c00, count: 3, stride: 0x4, what: What::Register(Register { name: "VFINT_ITR01", size: 4, reset: 0x0, rw: 0xfff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x5c00, count: 1, stride: 0x4, what: What::Register(Register { name: "VFINT_DYN_CTL01", size: 4, reset: 0x0, rw: 0x46000001, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x6000, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQBAH1", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x6400, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQH1", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x6800, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQLEN1", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x6c00, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQBAL1", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x7000, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQT1", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x7400, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQH1", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x7800, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQBAH1", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x7c00, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQBAL1", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8000, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQLEN1", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8400, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQT1", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8800, count: 1, stride: 0x4, what: What::Register(Register { name: "VFGEN_RSTAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+
+    /// BAR 0 of 8086:0DD5: what is trapped, then the pages that are the adapter's own. (ice siov_regs.h)
+    pub mod vdev_bar0 {
+        use super::*;
+        pub use crate::vdev::trapped::QTX_TAIL1;
+        pub use crate::vdev::trapped::QRX_TAIL1;
+        pub use crate::vdev::trapped::VFINT_DYN_CTLN1;
+        pub use crate::vdev::trapped::VFINT_ITR01;
+        pub use crate::vdev::trapped::VFINT_DYN_CTL01;
+        pub use crate::vdev::trapped::VF_ARQBAH1;
+        pub use crate::vdev::trapped::VF_ATQH1;
+        pub use crate::vdev::trapped::VF_ATQLEN1;
+        pub use crate::vdev::trapped::VF_ARQBAL1;
+        pub use crate::vdev::trapped::VF_ARQT1;
+        pub use crate::vdev::trapped::VF_ARQH1;
+        pub use crate::vdev::trapped::VF_ATQBAH1;
+        pub use crate::vdev::trapped::VF_ATQBAL1;
+        pub use crate::vdev::trapped::VF_ARQLEN1;
+        pub use crate::vdev::trapped::VF_ATQT1;
+        pub use crate::vdev::trapped::VFGEN_RSTAT;
+
+        /// Tail of a receive queue, a page each. (ice siov_regs.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VDEV_QRX_TAIL(pub u32);
+        impl VDEV_QRX_TAIL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x1fff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffe000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x100000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 2048;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x1000;
+            /// Bits 12:0: index of a descriptor (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x1fff) as u16 }
+            /// The word with bits 12:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x1fff) | ((value as u32) & 0x1fff);
+                self
+            }
+        }
+
+        /// Doorbell of a transmit queue, a page each. (ice siov_regs.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VDEV_QTX_TAIL(pub u32);
+        impl VDEV_QTX_TAIL {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x1fff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xffffe000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x1100000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 2048;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x1000;
+            /// Bits 12:0: index behind the last valid descriptor (RW)
+            pub const fn TAIL(self) -> u16 { (self.0 & 0x1fff) as u16 }
+            /// The word with bits 12:0 set.
+            pub const fn with_TAIL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0x1fff) | ((value as u32) & 0x1fff);
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Tail of a transmit queue.
+            QTX_TAIL1,
+            /// Tail of a receive queue.
+            QRX_TAIL1,
+            /// Control of vector n + 1.
+            VFINT_DYN_CTLN1,
+            /// The timers of vector 0.
+            VFINT_ITR01,
+            /// Control of vector 0, the mailbox's.
+            VFINT_DYN_CTL01,
+            /// Mailbox receive queue: base, high half.
+            VF_ARQBAH1,
+            /// Mailbox transmit queue: head.
+            VF_ATQH1,
+            /// Mailbox transmit queue: length; a reset clears it.
+            VF_ATQLEN1,
+            /// Mailbox receive queue: base, low half.
+            VF_ARQBAL1,
+            /// Mailbox receive queue: tail.
+            VF_ARQT1,
+            /// Mailbox receive queue: head.
+            VF_ARQH1,
+            /// Mailbox transmit queue: base, high half.
+            VF_ATQBAH1,
+            /// Mailbox transmit queue: base, low half.
+            VF_ATQBAL1,
+            /// Mailbox receive queue: length; a reset clears it, which is how a driver sees one.
+            VF_ARQLEN1,
+            /// Mailbox transmit queue: tail.
+            VF_ATQT1,
+            /// How far a reset is; also read to have the writes before it arrive.
+            VFGEN_RSTAT,
+            /// Transmit queue: base, low half.
+            VDEV_MBX_ATQBAL,
+            /// Transmit queue: base, high half.
+            VDEV_MBX_ATQBAH,
+            /// Transmit queue: length; a function's reset clears it.
+            VDEV_MBX_ATQLEN,
+            /// Transmit queue: head.
+            VDEV_MBX_ATQH,
+            /// Transmit queue: tail.
+            VDEV_MBX_ATQT,
+            /// Receive queue: base, low half.
+            VDEV_MBX_ARQBAL,
+            /// Receive queue: base, high half.
+            VDEV_MBX_ARQBAH,
+            /// Receive queue: length; a function's reset clears it.
+            VDEV_MBX_ARQLEN,
+            /// Receive queue: head.
+            VDEV_MBX_ARQH,
+            /// Receive queue: tail.
+            VDEV_MBX_ARQT,
+            /// Tail of a receive queue, a page each.
+            VDEV_QRX_TAIL,
+            /// Doorbell of a transmit queue, a page each.
+            VDEV_QTX_TAIL,
+            /// Control.
+            VDEV_INT_CTL01_DYN_CTL,
+            /// Timer 0.
+            VDEV_INT_CTL01_ITR0,
+            /// Timer 1.
+            VDEV_INT_CTL01_ITR1,
+            /// Timer 2.
+            VDEV_INT_CTL01_ITR2,
+            /// Control.
+            VDEV_INT_CTL_DYN_CTL,
+            /// Timer 0.
+            VDEV_INT_CTL_ITR0,
+            /// Timer 1.
+            VDEV_INT_CTL_ITR1,
+            /// Timer 2.
+            VDEV_INT_CTL_ITR2,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 36] = [Self::QTX_TAIL1, Self::QRX_TAIL1, Self::VFINT_DYN_CTLN1, Self::VFINT_ITR01, Self::VFINT_DYN_CTL01, Self::VF_ARQBAH1, Self::VF_ATQH1, Self::VF_ATQLEN1, Self::VF_ARQBAL1, Self::VF_ARQT1, Self::VF_ARQH1, Self::VF_ATQBAH1, Self::VF_ATQBAL1, Self::VF_ARQLEN1, Self::VF_ATQT1, Self::VFGEN_RSTAT, Self::VDEV_MBX_ATQBAL, Self::VDEV_MBX_ATQBAH, Self::VDEV_MBX_ATQLEN, Self::VDEV_MBX_ATQH, Self::VDEV_MBX_ATQT, Self::VDEV_MBX_ARQBAL, Self::VDEV_MBX_ARQBAH, Self::VDEV_MBX_ARQLEN, Self::VDEV_MBX_ARQH, Self::VDEV_MBX_ARQT, Self::VDEV_QRX_TAIL, Self::VDEV_QTX_TAIL, Self::VDEV_INT_CTL01_DYN_CTL, Self::VDEV_INT_CTL01_ITR0, Self::VDEV_INT_CTL01_ITR1, Self::VDEV_INT_CTL01_ITR2, Self::VDEV_INT_CTL_DYN_CTL, Self::VDEV_INT_CTL_ITR0, Self::VDEV_INT_CTL_ITR1, Self::VDEV_INT_CTL_ITR2];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x4000000;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "VdevBar0",
+            size: SIZE, spans: &[
+                Span { at: 0x0, count: 256, stride: 0x4, what: What::Register(Register { name: "QTX_TAIL1", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2000, count: 256, stride: 0x4, what: What::Register(Register { name: "QRX_TAIL1", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x3800, count: 64, stride: 0x4, what: What::Register(Register { name: "VFINT_DYN_CTLN1", size: 4, reset: 0x0, rw: 0x46000001, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x4c00, count: 3, stride: 0x4, what: What::Register(Register { name: "VFINT_ITR01", size: 4, reset: 0x0, rw: 0xfff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x5c00, count: 1, stride: 0x4, what: What::Register(Register { name: "VFINT_DYN_CTL01", size: 4, reset: 0x0, rw: 0x46000001, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x6000, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQBAH1", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x6400, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQH1", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x6800, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQLEN1", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x6c00, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQBAL1", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x7000, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQT1", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x7400, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQH1", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x7800, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQBAH1", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x7c00, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQBAL1", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8000, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQLEN1", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8400, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQT1", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8800, count: 1, stride: 0x4, what: What::Register(Register { name: "VFGEN_RSTAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x20000, count: 1, stride: 0x28, what: What::Block("VDEV_MBX", &crate::e810::vsi_mailbox::BLOCK) },
+                Span { at: 0x100000, count: 2048, stride: 0x1000, what: What::Register(Register { name: "VDEV_QRX_TAIL", size: 4, reset: 0x0, rw: 0x1fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x1100000, count: 2048, stride: 0x1000, what: What::Register(Register { name: "VDEV_QTX_TAIL", size: 4, reset: 0x0, rw: 0x1fff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2100000, count: 1, stride: 0x10, what: What::Block("VDEV_INT_CTL01", &crate::e810::vector::BLOCK) },
+                Span { at: 0x2101000, count: 2048, stride: 0x1000, what: What::Block("VDEV_INT_CTL", &crate::e810::vector::BLOCK) },
+        ] };
+    }
+
+    /// BAR 0 of 8086:1889, all of it trapped. (iavf iavf_register.h)
+    pub mod avf_bar0 {
+        use super::*;
+        pub use crate::vdev::trapped::QTX_TAIL1;
+        pub use crate::vdev::trapped::QRX_TAIL1;
+
+        /// Timer i of vector v + 1 is element 16 i + v. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VFINT_ITRN1(pub u32);
+        impl VFINT_ITRN1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xfff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffff000;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2800;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 48;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 11:0: interval in 2 µs; 0 does not throttle (RW)
+            pub const fn INTERVAL(self) -> u16 { (self.0 & 0xfff) as u16 }
+            /// The word with bits 11:0 set.
+            pub const fn with_INTERVAL(mut self, value: u16) -> Self {
+                self.0 = (self.0 & !0xfff) | ((value as u32) & 0xfff);
+                self
+            }
+        }
+        pub use crate::vdev::trapped::VFINT_DYN_CTLN1;
+
+        /// Causes of vector 0: reading clears them. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VFINT_ICR01(pub u32);
+        impl VFINT_ICR01 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0xc2000003;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0x0;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3dfffffc;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x4800;
+            /// Bits 0: some enabled cause is there (RO)
+            pub const fn INTEVENT(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_INTEVENT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u32) & 0x1);
+                self
+            }
+            /// Bits 1: a queue (RO)
+            pub const fn QUEUE_0(self) -> bool { self.0 & 0x2 != 0 }
+            /// The word with bits 1 set.
+            pub const fn with_QUEUE_0(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2) | (((value as u32) << 1) & 0x2);
+                self
+            }
+            /// Bits 25: the link went up or down (RO)
+            pub const fn LINK_STAT_CHANGE(self) -> bool { self.0 & 0x2000000 != 0 }
+            /// The word with bits 25 set.
+            pub const fn with_LINK_STAT_CHANGE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2000000) | (((value as u32) << 25) & 0x2000000);
+                self
+            }
+            /// Bits 30: the mailbox has a message (RO)
+            pub const fn ADMINQ(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_ADMINQ(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: by software (RO)
+            pub const fn SWINT(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_SWINT(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+        pub use crate::vdev::trapped::VFINT_ITR01;
+
+        /// Which causes fire vector 0. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VFINT_ICR0_ENA1(pub u32);
+        impl VFINT_ICR0_ENA1 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xc2000000;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x3dffffff;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x5000;
+            /// Bits 25: the link went up or down (RW)
+            pub const fn LINK_STAT_CHANGE(self) -> bool { self.0 & 0x2000000 != 0 }
+            /// The word with bits 25 set.
+            pub const fn with_LINK_STAT_CHANGE(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x2000000) | (((value as u32) << 25) & 0x2000000);
+                self
+            }
+            /// Bits 30: the mailbox has a message (RW)
+            pub const fn ADMINQ(self) -> bool { self.0 & 0x40000000 != 0 }
+            /// The word with bits 30 set.
+            pub const fn with_ADMINQ(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x40000000) | (((value as u32) << 30) & 0x40000000);
+                self
+            }
+            /// Bits 31: has a name and no effect (RW)
+            pub const fn RSVD_31(self) -> bool { self.0 & 0x80000000 != 0 }
+            /// The word with bits 31 set.
+            pub const fn with_RSVD_31(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x80000000) | (((value as u32) << 31) & 0x80000000);
+                self
+            }
+        }
+
+        /// How vector 0's causes are throttled; drivers leave it alone. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VFINT_STAT_CTL01(pub u32);
+        impl VFINT_STAT_CTL01 {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xc;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xfffffff3;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x5400;
+            /// Bits 3:2: timer of the other causes (RW)
+            pub const fn OTHER_ITR_INDX(self) -> u8 { ((self.0 >> 2) & 0x3) as u8 }
+            /// The word with bits 3:2 set.
+            pub const fn with_OTHER_ITR_INDX(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xc) | (((value as u32) << 2) & 0xc);
+                self
+            }
+        }
+        pub use crate::vdev::trapped::VFINT_DYN_CTL01;
+        pub use crate::vdev::trapped::VF_ARQBAH1;
+        pub use crate::vdev::trapped::VF_ATQH1;
+        pub use crate::vdev::trapped::VF_ATQLEN1;
+        pub use crate::vdev::trapped::VF_ARQBAL1;
+        pub use crate::vdev::trapped::VF_ARQT1;
+        pub use crate::vdev::trapped::VF_ARQH1;
+        pub use crate::vdev::trapped::VF_ATQBAH1;
+        pub use crate::vdev::trapped::VF_ATQBAL1;
+        pub use crate::vdev::trapped::VF_ARQLEN1;
+        pub use crate::vdev::trapped::VF_ATQT1;
+        pub use crate::vdev::trapped::VFGEN_RSTAT;
+
+        /// Which packet types are hashed: 64 bits, low half first. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VFQF_HENA(pub u32);
+        impl VFQF_HENA {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xc400;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 2;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 31:0: one bit for each packet classifier type (RW)
+            pub const fn PTYPE_ENA(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_PTYPE_ENA(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// The hash key: 52 bytes. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VFQF_HKEY(pub u32);
+        impl VFQF_HKEY {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xffffffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xcc00;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 13;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 31:0: four bytes, lowest first (RW)
+            pub const fn KEY(self) -> u32 { self.0 }
+            /// The word with bits 31:0 set.
+            pub const fn with_KEY(mut self, value: u32) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// The table of queues that a hash chooses from: 64 entries. (iavf iavf_register.h)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VFQF_HLUT(pub u32);
+        impl VFQF_HLUT {
+            /// The value after a cold reset.
+            pub const RESET: u32 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u32 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u32 = 0xf0f0f0f;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u32 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u32 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u32 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u32 = 0xf0f0f0f0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0xd000;
+            /// How many there are in a row.
+            pub const COUNT: u32 = 16;
+            /// Bytes from one to the next.
+            pub const STRIDE: u32 = 0x4;
+            /// Bits 3:0: queue of entry 4 n (RW)
+            pub const fn LUT0(self) -> u8 { (self.0 & 0xf) as u8 }
+            /// The word with bits 3:0 set.
+            pub const fn with_LUT0(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf) | ((value as u32) & 0xf);
+                self
+            }
+            /// Bits 11:8: queue of entry 4 n + 1 (RW)
+            pub const fn LUT1(self) -> u8 { ((self.0 >> 8) & 0xf) as u8 }
+            /// The word with bits 11:8 set.
+            pub const fn with_LUT1(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf00) | (((value as u32) << 8) & 0xf00);
+                self
+            }
+            /// Bits 19:16: queue of entry 4 n + 2 (RW)
+            pub const fn LUT2(self) -> u8 { ((self.0 >> 16) & 0xf) as u8 }
+            /// The word with bits 19:16 set.
+            pub const fn with_LUT2(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf0000) | (((value as u32) << 16) & 0xf0000);
+                self
+            }
+            /// Bits 27:24: queue of entry 4 n + 3 (RW)
+            pub const fn LUT3(self) -> u8 { ((self.0 >> 24) & 0xf) as u8 }
+            /// The word with bits 27:24 set.
+            pub const fn with_LUT3(mut self, value: u8) -> Self {
+                self.0 = (self.0 & !0xf000000) | (((value as u32) << 24) & 0xf000000);
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// Tail of a transmit queue.
+            QTX_TAIL1,
+            /// Tail of a receive queue.
+            QRX_TAIL1,
+            /// Timer i of vector v + 1 is element 16 i + v.
+            VFINT_ITRN1,
+            /// Control of vector n + 1.
+            VFINT_DYN_CTLN1,
+            /// Causes of vector 0: reading clears them.
+            VFINT_ICR01,
+            /// The timers of vector 0.
+            VFINT_ITR01,
+            /// Which causes fire vector 0.
+            VFINT_ICR0_ENA1,
+            /// How vector 0's causes are throttled; drivers leave it alone.
+            VFINT_STAT_CTL01,
+            /// Control of vector 0, the mailbox's.
+            VFINT_DYN_CTL01,
+            /// Mailbox receive queue: base, high half.
+            VF_ARQBAH1,
+            /// Mailbox transmit queue: head.
+            VF_ATQH1,
+            /// Mailbox transmit queue: length; a reset clears it.
+            VF_ATQLEN1,
+            /// Mailbox receive queue: base, low half.
+            VF_ARQBAL1,
+            /// Mailbox receive queue: tail.
+            VF_ARQT1,
+            /// Mailbox receive queue: head.
+            VF_ARQH1,
+            /// Mailbox transmit queue: base, high half.
+            VF_ATQBAH1,
+            /// Mailbox transmit queue: base, low half.
+            VF_ATQBAL1,
+            /// Mailbox receive queue: length; a reset clears it, which is how a driver sees one.
+            VF_ARQLEN1,
+            /// Mailbox transmit queue: tail.
+            VF_ATQT1,
+            /// How far a reset is; also read to have the writes before it arrive.
+            VFGEN_RSTAT,
+            /// Which packet types are hashed: 64 bits, low half first.
+            VFQF_HENA,
+            /// The hash key: 52 bytes.
+            VFQF_HKEY,
+            /// The table of queues that a hash chooses from: 64 entries.
+            VFQF_HLUT,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 23] = [Self::QTX_TAIL1, Self::QRX_TAIL1, Self::VFINT_ITRN1, Self::VFINT_DYN_CTLN1, Self::VFINT_ICR01, Self::VFINT_ITR01, Self::VFINT_ICR0_ENA1, Self::VFINT_STAT_CTL01, Self::VFINT_DYN_CTL01, Self::VF_ARQBAH1, Self::VF_ATQH1, Self::VF_ATQLEN1, Self::VF_ARQBAL1, Self::VF_ARQT1, Self::VF_ARQH1, Self::VF_ATQBAH1, Self::VF_ATQBAL1, Self::VF_ARQLEN1, Self::VF_ATQT1, Self::VFGEN_RSTAT, Self::VFQF_HENA, Self::VFQF_HKEY, Self::VFQF_HLUT];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x10000;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "AvfBar0",
+            size: SIZE, spans: &[
+                Span { at: 0x0, count: 256, stride: 0x4, what: What::Register(Register { name: "QTX_TAIL1", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2000, count: 256, stride: 0x4, what: What::Register(Register { name: "QRX_TAIL1", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2800, count: 48, stride: 0x4, what: What::Register(Register { name: "VFINT_ITRN1", size: 4, reset: 0x0, rw: 0xfff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x3800, count: 64, stride: 0x4, what: What::Register(Register { name: "VFINT_DYN_CTLN1", size: 4, reset: 0x0, rw: 0x46000001, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x4800, count: 1, stride: 0x4, what: What::Register(Register { name: "VFINT_ICR01", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x4c00, count: 3, stride: 0x4, what: What::Register(Register { name: "VFINT_ITR01", size: 4, reset: 0x0, rw: 0xfff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x5000, count: 1, stride: 0x4, what: What::Register(Register { name: "VFINT_ICR0_ENA1", size: 4, reset: 0x0, rw: 0xc2000000, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x5400, count: 1, stride: 0x4, what: What::Register(Register { name: "VFINT_STAT_CTL01", size: 4, reset: 0x0, rw: 0xc, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x5c00, count: 1, stride: 0x4, what: What::Register(Register { name: "VFINT_DYN_CTL01", size: 4, reset: 0x0, rw: 0x46000001, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x6000, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQBAH1", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x6400, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQH1", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x6800, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQLEN1", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x6c00, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQBAL1", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x7000, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQT1", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x7400, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQH1", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x7800, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQBAH1", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x7c00, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQBAL1", size: 4, reset: 0x0, rw: 0xffffffc0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8000, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ARQLEN1", size: 4, reset: 0x0, rw: 0xf00003ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8400, count: 1, stride: 0x4, what: What::Register(Register { name: "VF_ATQT1", size: 4, reset: 0x0, rw: 0x3ff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x8800, count: 1, stride: 0x4, what: What::Register(Register { name: "VFGEN_RSTAT", size: 4, reset: 0x0, rw: 0x0, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0xc400, count: 2, stride: 0x4, what: What::Register(Register { name: "VFQF_HENA", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0xcc00, count: 13, stride: 0x4, what: What::Register(Register { name: "VFQF_HKEY", size: 4, reset: 0x0, rw: 0xffffffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0xd000, count: 16, stride: 0x4, what: What::Register(Register { name: "VFQF_HLUT", size: 4, reset: 0x0, rw: 0xf0f0f0f, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+}
+
 /// virtchnl: what a VF's driver and the PF's say to each other through the mailbox.
 pub mod virtchnl {
     use super::*;

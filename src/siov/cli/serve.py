@@ -1,4 +1,4 @@
-"""`siov serve`: serve devices to VMMs until SIGINT or SIGTERM."""
+"""`siov serve`: keep a server running, and devices served to VMMs, until SIGINT or SIGTERM."""
 
 import argparse
 import resource
@@ -8,17 +8,34 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from siov._core import TestFunction
+from siov.control.server import ControlServer
+from siov.control.socket import default_path, make_directory
+from siov.errors import SiovError
 from siov.guests.endpoint import VfioUserEndpoint
 from siov.hw.testfn import compose_config
+from siov.platform import build
+from siov.scenario import load
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Where to serve."""
+    """What to serve, and where."""
+    parser.add_argument(
+        "scenario",
+        nargs="?",
+        type=Path,
+        help="run the server of this TOML file (default, without --socket: the built-in scenario)",
+    )
+    parser.add_argument(
+        "--control",
+        type=Path,
+        metavar="PATH",
+        help="the server's control socket (default: siov/control.sock below $XDG_RUNTIME_DIR, or /tmp)",
+    )
     parser.add_argument(
         "--socket",
         type=Path,
         action="append",
-        required=True,
+        default=[],
         help="serve a test function on this vfio-user socket; may be given several times",
     )
 
@@ -28,14 +45,32 @@ def run(args: argparse.Namespace) -> int:
     # A client brings a descriptor for each vector, and the usual limit is 1,024.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with_server = args.scenario is not None or not args.socket
+    if args.control is not None and not with_server:
+        raise SiovError("--control is of a server: name its scenario, or leave --socket out")
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with ExitStack() as stack:
         # All sockets are made before anything is served, so that one that can't be leaves nothing behind.
         endpoints = [VfioUserEndpoint(path, TestFunction(compose_config().regs)) for path in args.socket]
+        if with_server:
+            _serve_platform(args, stack)
         for endpoint in endpoints:
             stack.enter_context(endpoint)
             print(f"serving a test function on {endpoint.path}", flush=True)
         stopped.wait()
     return 0
+
+
+def _serve_platform(args: argparse.Namespace, stack: ExitStack) -> None:
+    path = args.control
+    if path is None:
+        path = default_path()
+        make_directory(path.parent)
+    platform = build(load(args.scenario) if args.scenario else None)
+    stack.callback(platform.unload)
+    stack.enter_context(platform)
+    platform.boot()
+    stack.enter_context(ControlServer(platform, path))
+    print(f"scenario {platform.scenario.name} runs; its control socket is {path}", flush=True)

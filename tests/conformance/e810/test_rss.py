@@ -1,8 +1,10 @@
 """RSS: which queue a flow goes to, with tables of each size (ice_lib.c)."""
 
+from ipaddress import ip_address
+
 import pytest
 
-from siov.spec.e810 import LutType, RssLut, VsiProperties
+from siov.spec.e810 import RXDID, LutType, RssLut, RxFlexNicQw1, VsiProperties
 
 from .frames import (
     SCTP,
@@ -140,3 +142,34 @@ def test_symmetric_toeplitz_sends_both_directions_to_one_queue(nic, wire, machin
 
 def packet_back(ip, sport, dport):
     return udp_frame(ip=ip, sport=sport, dport=dport)
+
+
+# Microsoft's "Verifying the RSS Hash Calculation": source, destination, with their ports; the hash over the
+# addresses, and over the ports as well.
+PUBLISHED = [
+    ("66.9.149.187", 2794, "161.142.100.80", 1766, 0x323E8FC2, 0x51CCC178),
+    ("199.92.111.2", 14230, "65.69.140.83", 4739, 0xD718262A, 0xC626B0EA),
+    ("24.19.198.95", 12898, "12.22.207.184", 38024, 0xD2D0A5DE, 0x5C2B394A),
+    ("38.27.205.30", 48228, "209.142.163.6", 2217, 0x82989176, 0xAFC7327F),
+    ("153.39.163.191", 44251, "202.188.127.2", 1303, 0x5D1809C5, 0x10E828A2),
+    ("3ffe:2501:200:1fff::7", 2794, "3ffe:2501:200:3::1", 1766, 0x2CC18CD5, 0x40207D3D),
+    ("3ffe:501:8::260:97ff:fe40:efab", 14230, "ff02::1", 4739, 0x0F0C461C, 0xDDE51BBF),
+    (
+        "3ffe:1900:4545:3:200:f8ff:fe21:67cf", 44251, "fe80::200:f8ff:fe21:67cf", 38024,
+        0x4B61E985, 0x02D1FEEF,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("src", "sport", "dst", "dport", "addresses", "ports"), PUBLISHED)
+def test_the_published_verification_vectors_come_out(
+    nic, wire, machine, src, sport, dst, dport, addresses, ports
+):
+    """A TCP segment is hashed with its ports, a packet of another protocol (here: 253) without."""
+    vsi = nic.vsi(2, rxdid=RXDID.FLEX_NIC)
+    nic.rss(vsi, bytes(64), TOEPLITZ_KEY)
+    ip = Ip(ip_address(src).packed, ip_address(dst).packed)
+    wire.send(machine, tcp_frame(ip=ip, sport=sport, dport=dport), packet(ip, 253, b"x" * 40))
+    found = [RxFlexNicQw1(got.qword(1)) for got in vsi.rx[0].take()]
+    assert [(word.RSS_VALID, word.RSS_HASH) for word in found] == [(1, ports), (1, addresses)]
+    assert toeplitz(ip.src + ip.dst + be(sport) + be(dport)) == ports

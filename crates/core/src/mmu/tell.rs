@@ -33,7 +33,7 @@ pub(super) fn result<'py>(
     Ok(dict)
 }
 
-pub(super) fn fault_dict<'py>(py: Python<'py>, fault: &Fault) -> PyResult<Bound<'py, PyDict>> {
+pub fn fault_dict<'py>(py: Python<'py>, fault: &Fault) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     let name = match fault {
         Fault::NotCanonical(gva) => {

@@ -1,6 +1,7 @@
 //! The device: its BARs, and what its firmware may do.
 
 mod access;
+mod capture;
 mod counters;
 mod events;
 mod firmware;

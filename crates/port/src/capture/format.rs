@@ -13,6 +13,7 @@ pub(super) const OPT_ENDOFOPT: u16 = 0;
 pub(super) const OPT_COMMENT: u16 = 1;
 pub(super) const SHB_USERAPPL: u16 = 4;
 pub(super) const IF_NAME: u16 = 2;
+pub(super) const IF_DESCRIPTION: u16 = 3;
 pub(super) const IF_SPEED: u16 = 8;
 pub(super) const IF_TSRESOL: u16 = 9;
 pub(super) const IF_TSOFFSET: u16 = 14;

@@ -7,6 +7,7 @@
 mod format;
 mod plug;
 mod reader;
+mod recording;
 mod writer;
 
 use std::io;
@@ -16,10 +17,11 @@ use thiserror::Error;
 
 pub use plug::{Capture, Pace, Replay};
 pub use reader::{Captured, Reader};
-pub use writer::{Lost, Packet, Writer};
+pub use recording::{Recorded, Recording, Totals};
+pub use writer::{Interface, Lost, Packet, Writer};
 
 /// The way of a frame, seen from the port (`epb_flags`, bits 1:0).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// To the port.
     Inbound,

@@ -5,8 +5,9 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::format::{
-    BYTE_ORDER, ENHANCED_PACKET, EPB_FLAGS, ETHERNET, IF_NAME, IF_SPEED, IF_TSRESOL,
-    INTERFACE_DESCRIPTION, OPT_COMMENT, OPT_ENDOFOPT, SECTION_HEADER, SHB_USERAPPL, padded,
+    BYTE_ORDER, ENHANCED_PACKET, EPB_FLAGS, ETHERNET, IF_DESCRIPTION, IF_NAME, IF_SPEED,
+    IF_TSRESOL, INTERFACE_DESCRIPTION, OPT_COMMENT, OPT_ENDOFOPT, SECTION_HEADER, SHB_USERAPPL,
+    padded,
 };
 use super::{CaptureError, Damage, Direction};
 use crate::{FRAME_MAX, Reason};
@@ -29,6 +30,17 @@ pub struct Packet<'a> {
     pub frame: &'a [u8],
     /// What is to be said about it.
     pub comment: Option<&'a str>,
+}
+
+/// An Ethernet interface, for the file.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Interface<'a> {
+    /// What it is called.
+    pub name: &'a str,
+    /// Mbit/s; 0 when nobody can say.
+    pub mbps: u32,
+    /// What it is.
+    pub description: Option<&'a str>,
 }
 
 /// Frames that were taken, and then the disk refused them.
@@ -71,6 +83,18 @@ impl Writer {
     /// # Errors
     /// That of the system; or when it is no regular file, which a write could wait for.
     pub fn create(path: impl AsRef<Path>, limit: u64) -> Result<Self, CaptureError> {
+        Self::commented(path, limit, None)
+    }
+
+    /// As [`create`](Self::create), with something said about the whole file.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create).
+    pub fn commented(
+        path: impl AsRef<Path>,
+        limit: u64,
+        comment: Option<&str>,
+    ) -> Result<Self, CaptureError> {
         let path = path.as_ref().to_owned();
         let refused = |error| CaptureError::Os { path: path.clone(), error };
         if path.exists() && !path.metadata().map_err(refused)?.is_file() {
@@ -95,6 +119,9 @@ impl Writer {
             out.extend(0u16.to_le_bytes());
             out.extend((-1i64).to_le_bytes()); // the section goes on to the end of the file
             option(out, SHB_USERAPPL, b"siov");
+            if let Some(comment) = comment {
+                option(out, OPT_COMMENT, text(comment).as_bytes());
+            }
             option(out, OPT_ENDOFOPT, &[]);
         });
         writer.write_out().map_err(|error| writer.refused(error))?;
@@ -106,6 +133,15 @@ impl Writer {
     /// # Errors
     /// That of the system; the interface isn't there then.
     pub fn interface(&mut self, name: &str, mbps: u32) -> Result<u32, CaptureError> {
+        self.describe(&Interface { name, mbps, description: None })
+    }
+
+    /// As [`interface`](Self::interface), with what there is to say about it.
+    ///
+    /// # Errors
+    /// That of the system; the interface isn't there then.
+    pub fn describe(&mut self, interface: &Interface<'_>) -> Result<u32, CaptureError> {
+        let Interface { name, mbps, description } = *interface;
         self.flush();
         let number = self.interfaces;
         self.block(INTERFACE_DESCRIPTION, |out| {
@@ -113,7 +149,12 @@ impl Writer {
             out.extend(0u16.to_le_bytes());
             out.extend(0u32.to_le_bytes()); // frames are not cut
             option(out, IF_NAME, text(name).as_bytes());
-            option(out, IF_SPEED, &u64::from(mbps).saturating_mul(1_000_000).to_le_bytes());
+            if let Some(description) = description {
+                option(out, IF_DESCRIPTION, text(description).as_bytes());
+            }
+            if mbps != 0 {
+                option(out, IF_SPEED, &u64::from(mbps).saturating_mul(1_000_000).to_le_bytes());
+            }
             option(out, IF_TSRESOL, &[9]);
             option(out, OPT_ENDOFOPT, &[]);
         });

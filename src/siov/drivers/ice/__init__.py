@@ -1,1 +1,1 @@
-"""The driver of the E810's physical function."""
+"""The driver of the E810's physical function, and of the virtual devices that it makes."""

@@ -47,7 +47,7 @@ ADI_QUEUES, ADI_VECTORS = 4, 5  # ICE_DFLT_QS_PER_SIOV_VF, ICE_NUM_VF_MSIX_SMALL
 Hook = Callable[["IcePf"], None]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class IcePf:
     """One function with its admin queue, mailbox, vectors, queues and VSIs.
 

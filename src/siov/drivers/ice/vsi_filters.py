@@ -81,6 +81,10 @@ class VsiFilters:
         """Receive all unicast frames, all multicast frames."""
         self.pf.switch.set_promisc(self.num, unicast=uni, multicast=multi)
 
+    def set_vlan_filtering(self, on: bool) -> None:
+        """Receive no frames of VLANs that it is no member of; VLAN 0 is that of frames without a tag."""
+        self.vlan.set_rx_filtering(on)
+
     def set_vlan_strip(self, on: bool, outer: bool = False, tpid: int = ETH_P_8021Q) -> None:
         """Have a tag taken out of received frames."""
         self.vlan.set_strip(on, outer=outer, tpid=tpid)

@@ -3,7 +3,7 @@
 from siov.host.iommu.cache import Attachment, IommuDevice, Stage
 from siov.host.iommu.domain import Domain, IdentityDomain, NestedDomain, PagingDomain
 from siov.host.iommu.fault import DmaFault, RequestKind
-from siov.host.iommu.ids import Ids, pasid_allocator
+from siov.host.iommu.ids import Ids, iommu_alloc_global_pasid, iommu_free_global_pasid, pasid_allocator
 from siov.host.iommu.iommu import IntelIommu
 from siov.host.iommu.page_requests import Request
 from siov.host.iommu.queue import DeviceTlbTimeoutError, InvalidationError
@@ -25,5 +25,7 @@ __all__ = [
     "Request",
     "RequestKind",
     "Stage",
+    "iommu_alloc_global_pasid",
+    "iommu_free_global_pasid",
     "pasid_allocator",
 ]

@@ -66,3 +66,22 @@ class Ids:
 def pasid_allocator(bits: int = PASID_BITS) -> Ids:
     """The PASIDs of `bits` bits; 0 is for requests without PASID."""
     return Ids("PASID", NO_PASID + 1, 1 << min(bits, PASID_BITS))
+
+
+def iommu_alloc_global_pasid(pasids: Ids, width: int) -> int:
+    """A PASID that nobody else on the host uses, for a device whose PASIDs have `width` bits.
+
+    EINVAL for a device without PASIDs, ENOSPC when those that it can use are all taken.
+    """
+    if width <= 0:
+        raise LinuxError(EINVAL, "a device without PASIDs can't be given one; its PASID capability is off")
+    pasid = pasids.alloc()
+    if pasid >> width:
+        pasids.free(pasid)
+        raise LinuxError(ENOSPC, f"no PASID of {width} bits is left: all below {1 << width} are taken")
+    return pasid
+
+
+def iommu_free_global_pasid(pasids: Ids, pasid: int) -> None:
+    """Give a PASID back that no device is attached with any more."""
+    pasids.free(pasid)

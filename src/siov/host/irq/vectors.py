@@ -89,6 +89,7 @@ class IrqVectors:
     spurious: int = 0
     remapper: Remapper | None = None
     bypass: Bypass | None = None
+    around: Callable[[Irq, str, Handler], None] | None = None  # runs the handler instead, and sees it
     _connected: set[Irq] = field(default_factory=set)
     _load: Counter[int] = field(default_factory=Counter)  # vectors in use, by CPU
 
@@ -161,7 +162,11 @@ class IrqVectors:
             self.spurious += 1
             return
         self.counts[irq] += 1
-        self.actions[irq][1]()
+        name, handler = self.actions[irq]
+        if self.around is None:
+            handler()
+        else:
+            self.around(irq, name, handler)
 
     def interrupts(self) -> Iterator[tuple[str, int]]:
         """Name and count of each vector in use."""

@@ -82,6 +82,8 @@ class Engine(Protocol):
     ) -> int:
         """Add a switch rule, gives its number from 0 on; `OverflowError` when there is no room.
 
+        `ValueError` when it sends to a queue that no VSI has.
+
         `lookup` is a look-up type: ETHERTYPE 0, MAC 1, MAC_VLAN 2, PROMISC 3, VLAN 4, DFLT 5,
         ETHERTYPE_MAC 8, PROMISC_VLAN 9. `source` is the VSI of a Tx rule, the port of an Rx rule. What a
         type does not look at is None; PROMISC looks at what kind of address `mac` is (01:.. multicast,
@@ -89,7 +91,7 @@ class Engine(Protocol):
         """
 
     def update_rule(self, rule: int, *, forward: Forward, lan: bool, loopback: bool) -> None:
-        """Change where a rule sends."""
+        """Change where a rule sends; `ValueError` for a queue that no VSI has."""
 
     def remove_rule(self, rule: int) -> None:
         """Remove a switch rule."""

@@ -3,6 +3,7 @@
 Words stand where the `ice` driver looks for them (ice_type.h, ICE_SR_*); a blank sector takes no room.
 """
 
+import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -134,7 +135,7 @@ class Flash:
 
     def sum(self) -> int:
         """The sum of the shadow RAM's words, modulo 2 to the 16: CHECKSUM when it is whole."""
-        words = (self.shadow[n] | self.shadow[n + 1] << 8 for n in range(0, SHADOW_RAM, 2))
+        words: tuple[int, ...] = struct.unpack(f"<{SHADOW_RAM // 2}H", self.shadow)
         return sum(words) & 0xFFFF
 
     def recalculate(self) -> int:

@@ -67,7 +67,10 @@ class Rules:
     keys: dict[Key, int] = field(default_factory=dict)
 
     def add(self, rule: Rule) -> int:
-        """Put a rule into the switch: EEXIST when one looks at the same, ENOSPC when it is full."""
+        """Put a rule into the switch: EEXIST when one looks at the same, ENOSPC when it is full.
+
+        EINVAL when it sends to a queue that no VSI has.
+        """
         if rule.key in self.keys:
             raise AqError(AqRc.EEXIST)
         if len(self.table) >= MAX_RULES:
@@ -87,6 +90,8 @@ class Rules:
             )
         except OverflowError:
             raise AqError(AqRc.ENOSPC) from None
+        except ValueError:
+            raise AqError(AqRc.EINVAL) from None  # a queue that no VSI has
         self.table[number] = rule
         self.keys[key] = number
         return number
@@ -94,8 +99,11 @@ class Rules:
     def update(self, number: int, *, tx: bool, forward: Forward, lan: bool, loopback: bool) -> None:
         """Change where a rule sends; ENOENT when there is none of that number and direction."""
         rule = self._get(number, tx)
+        try:
+            self.engine.update_rule(number, forward=forward, lan=lan, loopback=loopback)
+        except ValueError:
+            raise AqError(AqRc.EINVAL) from None
         rule.forward, rule.lan, rule.loopback = forward, lan, loopback
-        self.engine.update_rule(number, forward=forward, lan=lan, loopback=loopback)
 
     def remove(self, number: int, *, tx: bool) -> None:
         """Take a rule out; ENOENT when there is none of that number and direction."""

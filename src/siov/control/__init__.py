@@ -1,0 +1,1 @@
+"""A running server's control plane: calls over a UNIX socket, and its sysfs for real programs."""

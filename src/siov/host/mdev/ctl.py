@@ -1,0 +1,140 @@
+"""What an operator does with mediated devices, by way of sysfs as `mdevctl` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from errno import EINVAL, ENODEV
+from typing import Any
+from uuid import uuid4
+
+from siov.host.linux import LinuxError, choices
+from siov.host.mdev.core import MdevCore
+
+CLASS = "/sys/class/mdev_bus"
+BUS = "/sys/bus/mdev/devices"
+
+
+@dataclass(slots=True, frozen=True)
+class TypeInfo:
+    """A type on one parent, as its files say."""
+
+    parent: str
+    id: str
+    name: str
+    description: str
+    device_api: str
+    available_instances: int
+    limit: str
+
+
+@dataclass(slots=True, frozen=True)
+class MdevInfo:
+    """An instance: where it is, and whether somebody has it open."""
+
+    uuid: str
+    parent: str
+    type: str
+    open: bool
+
+
+class Mdevctl:
+    """Lists, creates and removes the mediated devices of one host."""
+
+    def __init__(self, core: MdevCore) -> None:
+        self.core = core
+        self._sysfs = core.core.sysfs
+
+    def types(self, parent: str | None = None) -> Sequence[TypeInfo]:
+        """The types of all parents, or of one; ENODEV when it is none."""
+        known = self._sysfs.listdir(CLASS)
+        if parent is not None and parent not in known:
+            raise LinuxError(ENODEV, f"{parent} is no mdev parent; there is {choices(known)}")
+        return [
+            self._type(each, name)
+            for each in known
+            if parent in (None, each)
+            for name in self._sysfs.listdir(f"{CLASS}/{each}/mdev_supported_types")
+        ]
+
+    def create(
+        self,
+        type: str,  # noqa: A002 (mdevctl's word for it)
+        uuid: str | None = None,
+        parent: str | None = None,
+    ) -> MdevInfo:
+        """Make an instance of a type such as "ice-vdcm", with a UUID of its own unless one is given.
+
+        Without `parent`, on the first parent that has one left. EINVAL for an unknown type, and the errors
+        of a write to the type's `create`.
+        """
+        types = self.types(parent)
+        offers = [each for each in types if each.id == type]
+        if not offers:
+            have = choices(dict.fromkeys(each.id for each in types))
+            raise LinuxError(EINVAL, f"there is no mdev type {type!r}; there is {have}")
+        chosen = next((each for each in offers if each.available_instances > 0), offers[0])
+        uuid = str(uuid4()) if uuid is None else uuid
+        self._sysfs.write(f"{CLASS}/{chosen.parent}/mdev_supported_types/{type}/create", uuid)
+        return self._info(uuid.lower())
+
+    def list(self, parent: str | None = None) -> Sequence[MdevInfo]:
+        """All instances, or those of one parent, sorted by UUID."""
+        infos = [self._info(uuid) for uuid in self._sysfs.listdir(BUS)]
+        return [info for info in infos if parent in (None, info.parent)]
+
+    def show(self, uuid: str) -> dict[str, Any]:
+        """An instance with the files of its directory that can be read; ENODEV when there is none."""
+        name = self.core.find(uuid).name
+        info = self._info(name)
+        return {
+            "uuid": info.uuid,
+            "parent": info.parent,
+            "type": info.type,
+            "open": info.open,
+            "attributes": self._attributes(f"{BUS}/{name}"),
+        }
+
+    def remove(self, uuid: str, force: bool = False) -> None:
+        """Remove an instance; ENODEV when there is none, EBUSY while it is open unless forced."""
+        mdev = self.core.find(uuid)
+        if force:
+            self.core.remove(mdev, force=True)
+        else:
+            self._sysfs.write(f"{BUS}/{mdev.name}/remove", "1")
+
+    def inspect(self) -> dict[str, Any]:
+        """The mdev core's parents and instances."""
+        return self.core.inspect()
+
+    def _type(self, parent: str, name: str) -> TypeInfo:
+        path = f"{CLASS}/{parent}/mdev_supported_types/{name}"
+
+        def text(file: str) -> str:
+            return self._sysfs.read(f"{path}/{file}").decode().removesuffix("\n")
+
+        offers = (t for dev, p in self.core.parents.items() if dev.name == parent for t in p.types)
+        mtype = next(t for t in offers if t.name == name)
+        return TypeInfo(
+            parent,
+            name,
+            text("name"),
+            text("description") if self._sysfs.exists(f"{path}/description") else "",
+            text("device_api"),
+            int(text("available_instances")),
+            mtype.available().reason,
+        )
+
+    def _info(self, uuid: str) -> MdevInfo:
+        mdev = self.core.find(uuid)
+        kind = self._sysfs.readlink(f"{BUS}/{uuid}/mdev_type").rpartition("/")[2]
+        return MdevInfo(uuid, mdev.parent.name, kind, mdev.opener is not None)
+
+    def _attributes(self, top: str) -> dict[str, str]:
+        real = self._sysfs.realpath(top)
+        files = [each for each in self._sysfs.walk(real) if each.kind == "file" and each.mode & 0o444]
+        return {
+            name: self._sysfs.read(each.path).decode("utf-8", "backslashreplace").rstrip("\n")
+            for each in files
+            if (name := each.path.removeprefix(f"{real}/")) != "uevent"
+        }

@@ -1,0 +1,1 @@
+"""Traces, captures and counters, with parts that only pretend."""

@@ -1,0 +1,1 @@
+"""The virtual device: its registers, its configuration space, its life."""
