@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
 CORE := src/siov/_core.abi3.so
+FUZZ_SECONDS ?= 600
 
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 SPEC := $(shell find src/siov/spec -name '*.py') tools/gen_spec.py
@@ -25,9 +26,15 @@ test: check rust-test vm ## all tests, guests included
 test-long: build vm ## the tests that take minutes
 	$(BIN)/pytest -m long
 
-fuzz: ## the fuzz targets, 10 minutes each (needs a nightly toolchain and cargo-fuzz)
+fuzz: build ## the fuzz targets, 10 minutes each (needs a nightly toolchain and cargo-fuzz)
 	@for target in $(notdir $(basename $(filter-out %/input.rs,$(wildcard fuzz/fuzz_targets/*.rs)))); do \
-		cargo +nightly fuzz run $$target -- -max_total_time=600 -print_final_stats=1; done
+		cargo +nightly fuzz run -O $$target -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; done
+	$(BIN)/pip install --quiet --group fuzz
+	@for target in $(notdir $(basename $(wildcard fuzz/python/*.py))); do \
+		corpus=fuzz/corpus/$$target; artifacts=fuzz/artifacts/$$target; mkdir -p $$artifacts; \
+		[ -d $$corpus ] || $(BIN)/python fuzz/python/$$target.py --record $$corpus; \
+		$(BIN)/python fuzz/python/$$target.py $$corpus -artifact_prefix=$$artifacts/ -max_len=16384 \
+			-max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; done
 
 rust-test: $(STAMPS)/prerequisites ## the tests of the Rust side
 	cargo test --workspace --quiet

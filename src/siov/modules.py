@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from siov._core import Bus
@@ -14,7 +14,7 @@ from siov.drivers.ice.netdev_ethtool import IceEthtool
 from siov.drivers.ice.pf import IcePf
 from siov.drivers.ice.services import Services
 from siov.drivers.ice.vdcm import IceVdcm, ice_vdcm_init
-from siov.drivers.ice.vdev_ethtool import VdevEthtool
+from siov.drivers.ice.vsi_ethtool import VsiEthtool
 from siov.errors import ScenarioError
 from siov.host.linux import choices
 from siov.host.mdev import MdevCore
@@ -29,7 +29,7 @@ class Netdev:
     ops: EthtoolOps
     pf: IcePf
 
-    def ethtool(self, *words: str) -> str:
+    def ethtool(self, words: Sequence[str]) -> str:
         """What `ethtool OPTION INTERFACE …` prints; `words` are the option and what is behind the interface.
 
         `LinuxError` as ethtool would refuse it.
@@ -62,7 +62,7 @@ class IceModule:
 
     driver: IceDriver
     names: Callable[[str], str]
-    _interfaces: dict[str, IceEthtool] = field(default_factory=dict)
+    _interfaces: dict[str, EthtoolOps] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -108,7 +108,7 @@ class IceModule:
         for pf in self.driver.pfs.values():
             for mdev, device in pf.vdcm.devices.items() if isinstance(pf.vdcm, IceVdcm) else ():
                 if mdev.name == name.lower():
-                    return Netdev(VdevEthtool(pf, device.adi.vsi, mdev.name), pf)
+                    return Netdev(VsiEthtool(device.adi.vsi, mdev.name), pf)
         raise ScenarioError(
             f"there is no interface {name!r}; there are {choices(self.pfs)} and virtual devices by their UUID"
         )
@@ -120,7 +120,7 @@ class IceModule:
             raise ScenarioError(f"there is no adapter {name!r}; there is {choices(self.pfs)}")
         return BridgePort(pf.bridge, pf)
 
-    def _interface(self, pf: IcePf, name: str) -> IceEthtool:
+    def _interface(self, pf: IcePf, name: str) -> EthtoolOps:
         if pf.netdev is None:
             raise ScenarioError(
                 f"{name} has no queues, so no interface; give it some with the key ice.queues"

@@ -36,6 +36,7 @@ from siov.observe.trace import Tracer
 from siov.scenario import Scenario, load
 from siov.scenario_nic import NicSpec
 from siov.spaces import Space, add_space
+from siov.spec.vdev import AVF_DEVICE, SIOV_DEVICE, AvfBar0, VdevBar0
 from siov.threads import Threads
 from siov.topology import build_topology
 from siov.vms import GuestVm, add_vm
@@ -292,6 +293,7 @@ def build(scenario: Scenario | None = None) -> Platform:
         clock,
         adapters=lambda: {name: engine for name, engine in engines.items() if isinstance(engine, Nic)},
         instances=lambda: list(instances.devices.values()),
+        vdev_registers={SIOV_DEVICE: VdevBar0, AVF_DEVICE: AvfBar0},
         scenario=scenario.name,
     )
     mdev = Mdevctl(instances)

@@ -6,7 +6,8 @@ use crate::input::Input;
 pub fn frame(input: &mut Input<'_>) -> Vec<u8> {
     let shape = input.u64();
     let len = usize::from(input.u8()) * if shape >> 60 == 0 { 100 } else { 1 };
-    let mut bytes: Vec<u8> = (0..len.min(20_000)).map(|n| input.u8().wrapping_add(n as u8)).collect();
+    let mut bytes: Vec<u8> =
+        (0..len.min(20_000)).map(|n| input.u8().wrapping_add(n as u8)).collect();
     let lie = if shape >> 56 & 15 == 15 { input.u8() } else { 0 };
     if shape & 8 != 0 {
         bytes = stack(input, shape >> 16, lie, bytes);

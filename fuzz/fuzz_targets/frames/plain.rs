@@ -6,7 +6,8 @@ use siov_packet::{Checks, L3, L4, Layer, Parsed, Tunnel};
 
 /// RFC 1071, a word at a time.
 fn sum(bytes: &[u8]) -> u32 {
-    let words = bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0)));
+    let words =
+        bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0)));
     words.fold(0, |sum, word| fold(sum + word))
 }
 
@@ -16,7 +17,8 @@ fn fold(sum: u32) -> u32 {
 
 fn pseudo(frame: &[u8], layer: &Layer, length: usize) -> u32 {
     let at = usize::from(layer.l3_offset);
-    let addresses = if layer.l3 == L3::V4 { &frame[at + 12..at + 20] } else { &frame[at + 8..at + 40] };
+    let addresses =
+        if layer.l3 == L3::V4 { &frame[at + 12..at + 20] } else { &frame[at + 8..at + 40] };
     let protocol = if layer.l4 == L4::Tcp { 6 } else { 17 };
     let length = fold((length >> 16) as u32 + (length & 0xFFFF) as u32);
     fold(fold(sum(addresses) + length) + protocol)

@@ -111,7 +111,9 @@ impl Machine {
         let all = RuleKey { tx: true, lookup: 1, mac: Some([0xFF; 6]), ..RuleKey::default() };
         nic.set_vsi_list(1, &[0, 1]).expect("a list");
         nic.add_rule(&all, Forward::List(1), true, true).expect("room for a rule");
-        nic.set_flow_profile(0, 4, 2, 0x1E0).expect("a profile");
+        // TCP over IPv4: addresses and ports.
+        nic.set_flow_profile(0, 4, 2, 0x1_8060).expect("a profile");
+        self.write(bar0::PFQF_FD_ENA::AT, 1);
     }
 
     /// Everything that an input can have changed is as it was, or as this input chooses.
@@ -131,6 +133,8 @@ impl Machine {
         }
         nic.clear_filters(None).expect("a device");
         nic.set_vlan_mode(choice.double);
+        nic.set_loopback(0, choice.flags & 16 != 0).expect("a port");
+        nic.set_rss_key(0, &[0x6D; 52]).expect("a key");
         let allowed = Allowed {
             bus_master: true,
             ats: choice.ats,
@@ -255,7 +259,10 @@ impl Machine {
         let from = start(GUEST) as usize;
         let to = from + ((PAGES[GUEST] - READ_ONLY) * PAGE) as usize;
         assert!(now[..from] == self.before[..from], "tables or a canary changed");
-        assert!(now[to..] == self.before[to..], "memory of others, or that can only be read, changed");
+        assert!(
+            now[to..] == self.before[to..],
+            "memory of others, or that can only be read, changed"
+        );
     }
 
     /// Lets the device work until it has nothing to do.

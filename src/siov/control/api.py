@@ -39,34 +39,10 @@ class MdevApi(Protocol):
 
 
 class NetdevApi(Protocol):
-    """`platform.netdev(name)`: a network interface, under the names of struct ethtool_ops."""
+    """`platform.netdev(name)`: a network interface."""
 
-    def get_drvinfo(self) -> Mapping[str, str]:
-        """Driver, version, fw_version, bus_info (ethtool -i)."""
-
-    def get_ringparam(self) -> Mapping[str, int]:
-        """rx_max_pending, tx_max_pending, rx_pending, tx_pending in descriptors (ethtool -g)."""
-
-    def set_ringparam(self, rx_pending: int | None = None, tx_pending: int | None = None) -> None:
-        """Change the sizes of the rings (ethtool -G)."""
-
-    def get_ethtool_stats(self) -> Mapping[str, int]:
-        """The statistics by name (ethtool -S)."""
-
-    def get_coalesce(self) -> Mapping[str, int | bool]:
-        """Interrupt moderation: rx_usecs, adaptive_rx and so on, in microseconds (ethtool -c)."""
-
-    def set_coalesce(self, **params: int | bool) -> None:
-        """Change interrupt moderation, by the words of `ethtool -C`, hyphens as underscores."""
-
-    def get_rxnfc(self) -> Sequence[Mapping[str, Any]]:
-        """The flow rules, each with its location, flow_type, fields and action (ethtool -n)."""
-
-    def insert_rule(self, flow_type: str, **fields: int | str) -> int:
-        """Add a flow rule by the words of `ethtool -N`, hyphens as underscores; its location."""
-
-    def delete_rule(self, location: int) -> None:
-        """Delete a flow rule (ethtool -N DEV delete)."""
+    def ethtool(self, words: list[str]) -> str:
+        """What `ethtool OPTION INTERFACE …` prints: the option, and what is behind the interface."""
 
 
 class BridgeApi(Protocol):

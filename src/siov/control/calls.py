@@ -117,18 +117,12 @@ def _signature(method: str) -> inspect.Signature:
 
 def _checked(method: str, signature: inspect.Signature, args: dict[str, Any]) -> dict[str, Any]:
     try:
-        bound = signature.bind(**args)
+        signature.bind(**args)
     except TypeError as why:
         takes = ", ".join(str(each) for each in signature.parameters.values()) or "nothing"
         raise CallError(f"{method}: {why}; it takes {takes}") from None
-    found = {}
-    for name, value in args.items():
-        parameter = signature.parameters.get(name)
-        if parameter is None or parameter.kind is parameter.VAR_KEYWORD:
-            parameter = next(p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD)
-        found[name] = _converted(method, name, value, parameter.annotation)
-    del bound
-    return found
+    kinds = signature.parameters
+    return {name: _converted(method, name, value, kinds[name].annotation) for name, value in args.items()}
 
 
 def _converted(method: str, name: str, value: object, wanted: Any) -> object:
@@ -168,10 +162,8 @@ def _is_text(value: str) -> bool:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, str):
-        return (
-            '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            if value.isprintable()
-            else repr(value)
-        )
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, str) and value.isprintable():
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return repr(value)

@@ -138,7 +138,9 @@ MEANINGS: tuple[Meaning, ...] = (
 
 _FAULTS: Mapping[str, FaultReason] = MappingProxyType({reason.name: reason for reason in FaultReason})
 # What leads to every number of its kind, and says nothing.
-_SILENT = ("hw", "host", "pcie", "bus", "below", "engine", "counts", "counters", "dropped")
+_SILENT = frozenset(
+    ("hw", "host", "pcie", "bus", "engine", "firmware", "adminq", "atc", "counts", "counters", "dropped")
+)
 
 
 def explain(changes: Mapping[str, int], meanings: Iterable[Meaning] = MEANINGS) -> list[Row]:
@@ -165,10 +167,10 @@ def explain(changes: Mapping[str, int], meanings: Iterable[Meaning] = MEANINGS) 
 
 
 def where(path: str) -> str:
-    """A path without what leads to every number of its kind: `nic0/vsi5`."""
+    """A path without what leads to every number of its kind, such as the ports above: `nic0/vsi5`."""
+    _, _, path = f"/{path}".rpartition("/below/")
     steps = [step for step in path.split("/") if step and step not in _SILENT]
-    named = " ".join(steps).replace("vsis ", "vsi").split(" ")
-    return "/".join(named) or "server"
+    return "/".join(steps).replace("vsis/", "vsi") or "server"
 
 
 def table(rows: Sequence[Row], keep: Callable[[Row], bool] = lambda row: True) -> str:

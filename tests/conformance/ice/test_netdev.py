@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from conformance.e810.frames import plain
+from conformance.e810.frames import plain, udp_frame
 from siov.drivers.ice.netdev import NAPI_BUDGET
 from siov.host.linux import LinuxError
 
@@ -175,3 +175,13 @@ def test_the_carrier_follows_the_link():
     pf = server.load(queues=1)
     assert not pf.netdev.carrier
     assert not pf.link.state.up
+
+
+def test_flows_are_spread_over_all_queues(wire):
+    server = Server(port=wire.near)
+    netdev = server.load(queues=4).netdev
+    netdev.open()
+    wire.send(server, *[udp_frame(dst=netdev.pf.mac, src=FAR, sport=n) for n in range(3000, 3040)])
+    server.advance(MODERATION)
+    assert sum(count.packets for count in netdev.rx_counts) == 40
+    assert all(count.packets for count in netdev.rx_counts)

@@ -6,9 +6,10 @@ import pytest
 
 from conformance.e810.frames import plain, udp_frame
 from siov.drivers.ice.rxq import RxRing
+from siov.drivers.ice.txq import TxRing, tx_context
 from siov.drivers.ice.vsi import VsiKind
 from siov.host.linux import LinuxError
-from siov.spec.e810 import RXDID, Queues, VmvfType, VsiProperties, VsiType
+from siov.spec.e810 import RXDID, AqOpcode, Queues, VmvfType, VsiProperties, VsiType
 from siov.spec.e810.context import RxQueueContext
 
 from .adi import Adi
@@ -259,3 +260,53 @@ def test_creating_and_releasing_leaves_no_trace():
         adi.vsi.map_vector(1, [0, 1], [2, 3])
         adi.close()
     assert (server.holdings(), pf.inspect()["scheduler"], pf.dma.inspect()) == before
+
+
+def test_rings_have_256_and_2048_descriptors_until_the_guest_says_otherwise(pf):
+    vsi = pf.vsi_setup(queue_pairs=1)
+    assert vsi.ring_lengths() == (256, 2048)
+    vsi.cfg_txq(0, 0x1000)
+    assert vsi.tx_rings[0].length == 256
+    assert RxRing(0x1000).length == 2048
+    vsi.cfg_txq(0, 0x1000, 512)
+    vsi.cfg_rxq(0, RxRing(0x1000, 512))
+    assert vsi.ring_lengths() == (512, 512)
+
+
+def test_flows_are_spread_over_all_queues_of_an_adi_from_the_start(server, pf):
+    one, two = Adi.make(server, pf, 1), Adi.make(server, pf, 2)
+    frames = [udp_frame(dst=two.mac, src=one.mac, sport=port) for port in range(3000, 3040)]
+    one.send(*frames)
+    came = [two.frames(q) for q in range(4)]
+    assert all(came), "no queue without a frame"
+    assert sorted(frame for some in came for frame in some) == sorted(frames)
+
+
+def test_when_spreading_is_refused_the_vsi_goes_again(server, pf, monkeypatch):
+    before = server.holdings(), pf.inspect()["scheduler"]
+    real = type(pf.aq).send
+
+    def refuse(self, opcode, *args, **kwargs):
+        if opcode is AqOpcode.SET_RSS_LUT:
+            raise LinuxError(errno.EIO, "no table")
+        return real(self, opcode, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(pf.aq), "send", refuse)
+        with pytest.raises(LinuxError, match="no table"):
+            pf.vsi_setup()
+    assert (server.holdings(), pf.inspect()["scheduler"]) == before
+
+
+def test_a_transmit_queues_context_names_vsi_function_and_owner():
+    adi = tx_context(TxRing(0x1_0000_0080, 512), 77, 5, VmvfType.VMQ)
+    assert (adi.BASE << 7, adi.QLEN, adi.SRC_VSI, adi.VMVF_TYPE, adi.VMVF_NUM) == (
+        0x1_0000_0080,
+        512,
+        5,
+        1,
+        5,
+    )
+    assert (adi.QNUM_IN_FUNC, adi.TSO_ENA, adi.TSO_QNUM, adi.LEGACY_INT) == (77, 1, 77, 1)
+    own = tx_context(TxRing(0x80), 0, 0, VmvfType.PF)
+    assert (own.VMVF_TYPE, own.VMVF_NUM, own.PF_NUM) == (2, 0, 0)

@@ -2,7 +2,7 @@
 
 import threading
 from enum import IntEnum
-from errno import ENODEV, ENOSPC
+from errno import EINVAL, ENODEV, ENOSPC
 from typing import Any
 
 from siov.host.core import DriverCore
@@ -56,33 +56,11 @@ class Netdev:
     def __init__(self, calls: list[Any]) -> None:
         self.calls = calls
 
-    def get_drvinfo(self) -> dict[str, str]:
-        return {"driver": "ice", "version": "6.12", "fw_version": "4.40", "bus_info": "0000:3b:00.0"}
-
-    def get_ringparam(self) -> dict[str, int]:
-        return {"rx_max_pending": 8160, "tx_max_pending": 8160, "rx_pending": 2048, "tx_pending": 256}
-
-    def set_ringparam(self, rx_pending: int | None = None, tx_pending: int | None = None) -> None:
-        self.calls.append(("set_ringparam", rx_pending, tx_pending))
-
-    def get_ethtool_stats(self) -> dict[str, int]:
-        return {"rx_bytes": 1500, "tx_unicast": 1}
-
-    def get_coalesce(self) -> dict[str, int | bool]:
-        return {"adaptive_rx": True, "adaptive_tx": False, "rx_usecs": 50, "rx_usecs_high": 8}
-
-    def set_coalesce(self, **params: int | bool) -> None:
-        self.calls.append(("set_coalesce", params))
-
-    def get_rxnfc(self) -> list[dict[str, Any]]:
-        return [{"location": 5, "flow_type": "tcp4", "dst_port": 80, "action": 3}]
-
-    def insert_rule(self, flow_type: str, **fields: int | str) -> int:
-        self.calls.append(("insert_rule", flow_type, fields))
-        return 5
-
-    def delete_rule(self, location: int) -> None:
-        self.calls.append(("delete_rule", location))
+    def ethtool(self, words: list[str]) -> str:
+        self.calls.append(("ethtool", *words))
+        if words == ["-G", "rx", "many"]:
+            raise LinuxError(EINVAL, "rx takes a number of descriptors, not many")
+        return "NIC statistics:\n     rx_bytes: 1500\n" if words == ["-S"] else ""
 
 
 class Bridge:

@@ -38,29 +38,14 @@ EVERY = [
     (f"mdev show {UUID}", f'platform.mdev.show("{UUID}")'),
     (f"mdev remove {UUID}", f'platform.mdev.remove("{UUID}")'),
     (f"mdev remove --force {UUID}", f'platform.mdev.remove("{UUID}", force=True)'),
-    ("ethtool -i ens1f0", 'platform.netdev("ens1f0").get_drvinfo()'),
-    ("ethtool -g ens1f0", 'platform.netdev("ens1f0").get_ringparam()'),
+    ("ethtool -i ens1f0", 'platform.netdev("ens1f0").ethtool(["-i"])'),
+    ("ethtool --show-coalesce ens1f0", 'platform.netdev("ens1f0").ethtool(["-c"])'),
+    ("ethtool -G ens1f0 rx 512 tx 64", 'platform.netdev("ens1f0").ethtool(["-G", "rx", "512", "tx", "64"])'),
+    ("ethtool -n ens1f0 rule 5", 'platform.netdev("ens1f0").ethtool(["-n", "rule", "5"])'),
     (
-        "ethtool -G ens1f0 rx 512 tx 64",
-        'platform.netdev("ens1f0").set_ringparam(rx_pending=512, tx_pending=64)',
+        "ethtool -N ens1f0 flow-type tcp4 dst-port 80 action -1",
+        'platform.netdev("ens1f0").ethtool(["-N", "flow-type", "tcp4", "dst-port", "80", "action", "-1"])',
     ),
-    ("ethtool -S ens1f0", 'platform.netdev("ens1f0").get_ethtool_stats()'),
-    ("ethtool --show-coalesce ens1f0", 'platform.netdev("ens1f0").get_coalesce()'),
-    (
-        "ethtool -C ens1f0 adaptive-rx off rx-usecs 50",
-        'platform.netdev("ens1f0").set_coalesce(adaptive_rx=False, rx_usecs=50)',
-    ),
-    ("ethtool -n ens1f0", 'platform.netdev("ens1f0").get_rxnfc()'),
-    (
-        "ethtool -N ens1f0 flow-type tcp4 src-ip 192.0.2.1 m 0.0.0.255 dst-port 0x50 m 0xff action -1 loc 5",
-        'platform.netdev("ens1f0").insert_rule("tcp4", src_ip="192.0.2.1", src_ip_mask="0.0.0.255",'
-        " dst_port=80, dst_port_mask=255, action=-1, loc=5)",
-    ),
-    (
-        "ethtool -N ens1f0 flow-type ether dst 02:00:00:00:00:01 action 3",
-        'platform.netdev("ens1f0").insert_rule("ether", dst="02:00:00:00:00:01", action=3)',
-    ),
-    ("ethtool -N ens1f0 delete 5", 'platform.netdev("ens1f0").delete_rule(5)'),
     ("bridge show ens1f0", 'platform.bridge("ens1f0").getlink()'),
     ("bridge set ens1f0 vepa", 'platform.bridge("ens1f0").setlink(1)'),
     ("inspect", "platform.inspect()"),
@@ -109,28 +94,10 @@ def test_remove_says_nothing(siov, platform):
     assert platform.calls == [("remove", UUID, True)]
 
 
-def test_ethtool_prints_as_ethtool_does(siov):
-    assert siov("ethtool", "-i", "ens1f0")[1].splitlines() == [
-        "driver: ice",
-        "version: 6.12",
-        "firmware-version: 4.40",
-        "bus-info: 0000:3b:00.0",
-    ]
-    assert siov("ethtool", "-S", "ens1f0")[1] == "NIC statistics:\n     rx_bytes: 1500\n     tx_unicast: 1\n"
-    ring = siov("ethtool", "-g", "ens1f0")[1]
-    assert ring.startswith("Ring parameters for ens1f0:\nPre-set maximums:\nRX:\t\t\t8160\n")
-    assert "Current hardware settings:\nRX:\t\t\t2048\n" in ring
-    assert ring.endswith("TX:\t\t\t256\n")
-    coalesce = siov("ethtool", "-c", "ens1f0")[1].splitlines()
-    assert coalesce[1:] == ["Adaptive RX: on  TX: off", "rx-usecs: 50", "rx-usecs-high: 8"]
-    assert siov("ethtool", "-n", "ens1f0")[1].splitlines()[2:] == [
-        "Filter: 5",
-        "\tflow-type: tcp4",
-        "\tdst-port: 80",
-        "\taction: 3",
-    ]
-    added = siov("ethtool", "-N", "ens1f0", "flow-type", "tcp4", "action", "3")[1]
-    assert added == "Added rule with ID 5\n"
+def test_ethtool_prints_what_the_server_answers_and_nothing_for_a_change(siov, platform):
+    assert siov("ethtool", "-S", "ens1f0")[1] == "NIC statistics:\n     rx_bytes: 1500\n"
+    assert siov("ethtool", "--set-ring", "ens1f0", "rx", "512")[:2] == (0, "")
+    assert platform.calls[-1] == ("ethtool", "-G", "rx", "512")
 
 
 def test_bridge_shows_and_changes_the_mode(siov, platform):
@@ -147,17 +114,7 @@ def test_bridge_shows_and_changes_the_mode(siov, platform):
         ("ethtool -i eth9", "there is no network interface 'eth9'; there is ens1f0"),
         ("ethtool -G ens1f0", "needs what is to change"),
         ("ethtool -g ens1f0 rx 5", "takes nothing more"),
-        ("ethtool -G ens1f0 rx", "rx has no value behind it"),
-        ("ethtool -G ens1f0 rx many", "rx is a number, not 'many'"),
-        ("ethtool -G ens1f0 rx 1 rx 2", "rx is there twice"),
-        ("ethtool -G ens1f0 rx-mini 1", "'rx-mini' can't be set; there is rx, tx"),
-        ("ethtool -C ens1f0 r/x 1", "'r/x' is no parameter's name"),
-        ("ethtool -N ens1f0 proto tcp", "a rule begins with flow-type, or with delete"),
-        ("ethtool -N ens1f0 delete", "delete takes one rule's location"),
-        ("ethtool -N ens1f0 delete x", "delete is a number"),
-        ("ethtool -N ens1f0 flow-type tcp4 m 5", "the mask 5 follows no field"),
-        ("ethtool -N ens1f0 flow-type tcp4 dst-port 5 m 1 m 2", "the mask 2 follows no field"),
-        ("ethtool -N ens1f0 flow-type tcp4 dst-port 5 dst-port 6", "dst-port is there twice"),
+        ("ethtool -G ens1f0 rx many", "rx takes a number of descriptors, not many"),
     ],
 )
 def test_what_can_not_be_done_is_one_sentence_and_status_2(siov, line, says):

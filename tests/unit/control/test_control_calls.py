@@ -12,9 +12,7 @@ from .fake import Mode
 def test_what_can_be_called_is_what_the_protocols_list():
     assert set(methods()) == {
         "mdev.types", "mdev.create", "mdev.list", "mdev.show", "mdev.remove",
-        "netdev.get_drvinfo", "netdev.get_ringparam", "netdev.set_ringparam", "netdev.get_ethtool_stats",
-        "netdev.get_coalesce", "netdev.set_coalesce", "netdev.get_rxnfc", "netdev.insert_rule",
-        "netdev.delete_rule",
+        "netdev.ethtool",
         "bridge.getlink", "bridge.setlink",
         "sysfs.lstat", "sysfs.listdir", "sysfs.readlink", "sysfs.read", "sysfs.write",
         "capture.start", "capture.stop", "capture.list", "tracer.start", "tracer.stop", "tracer.steps",
@@ -33,8 +31,8 @@ def test_what_can_be_called_is_what_the_protocols_list():
         (Call("mdev.types", None, {"parent": "p"}), 'platform.mdev.types(parent="p")'),
         (Call("mdev.remove", None, {"uuid": "u", "force": True}), 'platform.mdev.remove("u", force=True)'),
         (
-            Call("netdev.set_ringparam", "ens1f0", {"rx_pending": 512}),
-            'platform.netdev("ens1f0").set_ringparam(rx_pending=512)',
+            Call("netdev.ethtool", "ens1f0", {"words": ["-g"]}),
+            'platform.netdev("ens1f0").ethtool(["-g"])',
         ),
         (Call("bridge.setlink", "ens1f0", {"mode": 1}), 'platform.bridge("ens1f0").setlink(1)'),
         (Call("inspect"), "platform.inspect()"),
@@ -58,10 +56,10 @@ def test_a_call_prints_the_python_that_does_the_same(call, python, platform):
         ({"method": "mdev.create.x"}, "there is no call"),
         ({"method": "__class__"}, "there is no call"),
         ({"method": ""}, "there is no call"),
-        ({"method": "netdev.get_drvinfo"}, 'needs "of"'),
+        ({"method": "netdev.ethtool"}, 'needs "of"'),
         ({"method": "mdev.list", "of": "x"}, 'takes no "of"'),
-        ({"method": "netdev.get_drvinfo", "of": 5}, '"of" is a name'),
-        ({"method": "netdev.get_drvinfo", "of": "\ud800"}, '"of" is a name'),
+        ({"method": "netdev.ethtool", "of": 5}, '"of" is a name'),
+        ({"method": "netdev.ethtool", "of": "\ud800"}, '"of" is a name'),
         ({"method": "mdev.list", "args": []}, '"args" an object'),
         ({"method": "mdev.create", "args": {}}, "missing a required argument: 'type'"),
         ({"method": "mdev.list", "args": {"self": 1}}, "self"),
@@ -72,7 +70,7 @@ def test_a_call_prints_the_python_that_does_the_same(call, python, platform):
         ({"method": "mdev.remove", "args": {"uuid": "u", "force": 1}}, "which is no bool"),
         ({"method": "bridge.setlink", "of": "x", "args": {"mode": True}}, "which is no int"),
         ({"method": "bridge.setlink", "of": "x", "args": {"mode": 1.5}}, "which is no int"),
-        ({"method": "netdev.set_coalesce", "of": "x", "args": {"rx_usecs": "5"}}, "which is no int or bool"),
+        ({"method": "netdev.ethtool", "of": "x", "args": {"words": ["-i", 5]}}, "which is no list"),
         ({"method": "sysfs.write", "args": {"path": "/sys", "data": "\u20ac"}}, "no bytes"),
         ({"method": "tracer.start", "args": {"kinds": "ice"}}, "which is no list[str]"),
         ({"method": "tracer.start", "args": {"kinds": ["ice", 5]}}, "which is no list[str]"),
@@ -87,7 +85,7 @@ def test_what_is_no_call_is_refused_with_what_is_wrong(data, says):
 def test_a_call_comes_back_from_the_wire_as_it_was():
     for call in (
         Call("mdev.create", None, {"type": "t", "uuid": None}),
-        Call("netdev.insert_rule", "ens1f0", {"flow_type": "tcp4", "dst_port": 80, "src_ip": "192.0.2.1"}),
+        Call("netdev.ethtool", "ens1f0", {"words": ["-N", "flow-type", "tcp4", "dst-port", "80"]}),
         Call("sysfs.write", None, {"path": "/sys/x", "data": bytes(range(256)), "offset": 4}),
     ):
         assert Call.from_json(call.to_json()) == call
@@ -95,7 +93,7 @@ def test_a_call_comes_back_from_the_wire_as_it_was():
 
 def test_a_part_that_a_server_lacks_is_said():
     with pytest.raises(CallError, match="this server has no netdev"):
-        Call("netdev.get_drvinfo", "ens1f0").run(object())
+        Call("netdev.ethtool", "ens1f0").run(object())
 
 
 def test_results_become_json(platform):

@@ -189,6 +189,12 @@ def test_a_device_that_the_unit_does_not_know_is_enodev_and_keeps_no_pasid(conta
     assert (pasids.taken, container.attached) == (set(), {})
 
 
+def test_an_attach_that_the_unit_refuses_keeps_no_pasid(iommu, container, pasids):
+    iommu.attach(iommu.alloc_domain(), RID, 1)  # behind the allocator's back
+    assert refused(container.attach, RID).errno == errno.EBUSY
+    assert (pasids.taken, container.attached) == (set(), {})
+
+
 def test_a_device_without_pasids_is_einval(iommu, container, pasids):
     iommu.add_device(OTHER)
     assert refused(container.attach, OTHER).errno == errno.EINVAL

@@ -31,6 +31,7 @@ class Commands:
     def __post_init__(self) -> None:
         self.sent: list[AqOpcode] = []
         self.refuse: dict[AqOpcode, int] = {}
+        self.refuse_after: int | None = None  # so many commands of any kind
 
     def send(
         self, opcode: AqOpcode, params: Word | None = None, data: bytes = b"", *, room: int = 0
@@ -41,6 +42,11 @@ class Commands:
             if self.refuse[opcode] < 0:
                 del self.refuse[opcode]
                 raise RefusedError(opcode, AqRc.ENOSPC)
+        if self.refuse_after is not None:
+            self.refuse_after -= 1
+            if self.refuse_after < 0:
+                self.refuse_after = None
+                raise RefusedError(opcode, AqRc.EIO)
         queue = self.queue
         old, queue.answer = queue.answer, lambda index: self._checked(opcode, old(index))
         try:

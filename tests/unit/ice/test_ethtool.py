@@ -269,7 +269,8 @@ def test_a_rule_steers_its_flow_and_is_told_of(rig, steering):
     assert ethtool(eth, "-n") == (
         "4 RX rings available\nTotal 1 rules\n\nFilter: 5\n\tRule Type: UDP over IPv4\n"
         "\tSrc IP addr: 10.0.0.1 mask: 0.0.0.0\n\tDest IP addr: 10.0.0.2 mask: 0.0.0.0\n"
-        "\tTOS: 0x0 mask: 0xff\n\tSrc port: 7000 mask: 0x0\n\tDest port: 80 mask: 0x0\n\tAction: Direct to queue 2\n\n"
+        "\tTOS: 0x0 mask: 0xff\n\tSrc port: 7000 mask: 0x0\n\tDest port: 80 mask: 0x0\n"
+        "\tAction: Direct to queue 2\n\n"
     )
     assert ethtool(eth, "-N delete 5") == ""
     assert queue(rig, vsi, WANTED) == 0

@@ -275,6 +275,7 @@ def test_other_fields_of_the_same_packets_conflict_until_the_last_filter_is_gone
     other = FdirFilter(Pattern(G.IPV4_UDP, {F.UDP_DST_PORT: 80}), queue=1)
     one, two = (fdir.add(vsi.number, FdirFilter(udp(sport), queue=2)) for sport in (1, 2))
     fdir.remove(vsi.number, one)
+    assert status_of(fdir.check, vsi.number, other) is FdirStatus.RULE_CONFLICT
     assert status_of(fdir.add, vsi.number, other) is FdirStatus.RULE_CONFLICT
     fdir.add(vsi.number, FdirFilter(Pattern(G.IPV4_TCP, {F.TCP_DST_PORT: 80}), queue=1))
     fdir.remove(vsi.number, two)
@@ -315,6 +316,13 @@ def test_the_device_may_be_full_though_a_vsi_is_not():
         fdir.add(one.number, FdirFilter(udp(n), queue=1))
     assert status_of(fdir.add, two.number, FdirFilter(udp(), queue=1)) is FdirStatus.RULE_NORESOURCE
     assert fdir.space().best_effort == fdir.space().best_effort_size == 2
+
+
+def test_a_number_that_is_free_again_is_given_again(fdir, vsi):
+    numbers = [fdir.add(vsi.number, FdirFilter(udp(n), queue=1)) for n in range(4)]
+    fdir.remove(vsi.number, numbers[2])
+    fdir.remove(vsi.number, numbers[1])
+    assert [fdir.add(vsi.number, FdirFilter(udp(n), queue=1)) for n in (10, 11, 12)] == [1, 2, 4]
 
 
 def test_no_answer_is_a_timeout_and_a_late_one_is_taken_for_no_other(rig, fdir, vsi):

@@ -97,6 +97,8 @@ def test_a_table_has_columns_below_each_other_and_each_topic_once():
 
 
 def test_a_place_is_told_without_what_all_places_have():
-    assert where("hw/pcie/bus/0/nic0/engine/vsis/5") == "0/nic0/vsi5"
+    assert where("hw/pcie/bus/rp0/below/nic0/engine/vsis/5") == "nic0/vsi5"
+    assert where("hw/pcie/bus/rp1/below/sw/below/nic1/engine/dropped") == "nic1"
+    assert where("hw/pcie/bus/rp0/below/nic0/firmware/adminq") == "nic0"
     assert where("host/irq") == "irq"
     assert where("") == "server"

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from errno import EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC
+from errno import EBUSY, EEXIST, EINVAL, ENOENT
 from typing import Any
 
-from siov.drivers.ice.fdir import FdirFilter
+from siov.drivers.ice.fdir import FdirError, FdirFilter
 from siov.drivers.ice.flow import Header
 from siov.drivers.ice.link import LinkState
 from siov.drivers.ice.rxq import RxRing
 from siov.drivers.ice.vf import VirtchnlVf
 from siov.drivers.ice.virtchnl import VfLimits
 from siov.host.linux import LinuxError
-from siov.spec.virtchnl import EthStats, Op, PfEvent, Status, VersionInfo, VfCaps, VfResource, VsiResource
+from siov.spec.e810 import RssHash
+from siov.spec.virtchnl import (
+    EthStats,
+    FdirStatus,
+    Op,
+    PfEvent,
+    Status,
+    VersionInfo,
+    VfCaps,
+    VfResource,
+    VsiResource,
+)
 
 MAC = bytes.fromhex("02aabbccdd01")
 VSI = 300  # more than a byte holds, as numbers of VSIs on a busy device
@@ -40,10 +51,10 @@ class FakeVsi:
         self.rx_on: set[int] = set()
         self.causes: dict[tuple[str, int], tuple[int, int]] = {}
         self.macs: set[bytes] = set()
-        self.vlans: set[int] = set()
+        self.members: set[int] = set()
         self.promisc = (False, False)
-        self.strip, self.insert = False, False
-        self.key, self.lut, self.algorithm, self.hena = b"", b"", 0, -1
+        self.strip, self.insert, self.filtering = False, True, False
+        self.key, self.lut, self.hash, self.hena = b"", b"", RssHash.TPLZ, -1
         self.rss: dict[tuple[Header, ...], int] = {}
         self.fdir: dict[int, FdirFilter] = {}
         self.fdir_room = 1000
@@ -126,21 +137,30 @@ class FakeVsi:
 
     def add_vlan(self, vid: int, tpid: int = 0x8100) -> None:
         self._call("add_vlan")
-        if not 0 < vid < 4096 or tpid != 0x8100:
+        if not 0 <= vid < 4096 or tpid != 0x8100:
             raise LinuxError(EINVAL, f"VLAN {vid}")
-        if vid in self.vlans:
+        if vid in self.members:
             raise LinuxError(EEXIST, f"VLAN {vid} is there")
-        self.vlans.add(vid)
+        self.members.add(vid)
 
     def del_vlan(self, vid: int, tpid: int = 0x8100) -> None:
         self._call("del_vlan")
-        if vid not in self.vlans:
+        if vid not in self.members:
             raise LinuxError(ENOENT, f"VLAN {vid} is not there")
-        self.vlans.discard(vid)
+        self.members.discard(vid)
 
-    def set_promisc(self, unicast: bool, multicast: bool) -> None:
+    @property
+    def vlans(self) -> set[int]:
+        """VLANs that it is a member of, but that of frames without a tag."""
+        return self.members - {0}
+
+    def set_promisc(self, uni: bool, multi: bool) -> None:
         self._call("set_promisc")
-        self.promisc = unicast, multicast
+        self.promisc = uni, multi
+
+    def set_vlan_filtering(self, on: bool) -> None:
+        self._call("set_vlan_filtering")
+        self.filtering = on
 
     def set_vlan_strip(self, on: bool, outer: bool = False, tpid: int = 0x8100) -> None:
         self._call("set_vlan_strip")
@@ -160,20 +180,17 @@ class FakeVsi:
         assert len(lut) == 64
         self.lut = lut
 
-    def set_rss_algorithm(self, algorithm: int) -> None:
-        self._call("set_rss_algorithm")
-        assert 0 <= algorithm <= 3
-        self.algorithm = algorithm
+    def set_rss_hash(self, kind: RssHash) -> None:
+        self._call("set_rss_hash")
+        self.hash = kind
 
-    def add_rss_cfg(self, headers: Sequence[Header], algorithm: int) -> None:
-        self._call("add_rss_cfg")
-        if not any(header.fields() for header in headers):
+    def set_rss_cfg(self, headers: Sequence[Header], algorithm: int = 0, *, add: bool = True) -> None:
+        self._call("set_rss_cfg")
+        if not [field for header in headers for field in header.fields()]:
             raise LinuxError(EINVAL, "no field")
-        self.rss[tuple(headers)] = algorithm
-
-    def del_rss_cfg(self, headers: Sequence[Header]) -> None:
-        self._call("del_rss_cfg")
-        if self.rss.pop(tuple(headers), None) is None:
+        if add:
+            self.rss[tuple(headers)] = algorithm
+        elif self.rss.pop(tuple(headers), None) is None:
             raise LinuxError(ENOENT, "not hashed")
 
     def set_rss_hena(self, hena: int) -> None:
@@ -184,7 +201,7 @@ class FakeVsi:
     def add_fdir(self, wanted: FdirFilter) -> int:
         self._call("add_fdir")
         if len(self.fdir) >= self.fdir_room:
-            raise LinuxError(ENOSPC, "no room for a filter")
+            raise FdirError(FdirStatus.RULE_NORESOURCE, "no room for a filter")
         number = 7000 + len(self.calls)
         self.fdir[number] = wanted
         return number
@@ -192,19 +209,11 @@ class FakeVsi:
     def del_fdir(self, number: int) -> None:
         self._call("del_fdir")
         if self.fdir.pop(number, None) is None:
-            raise LinuxError(ENOENT, f"no filter {number}")
+            raise FdirError(FdirStatus.RULE_NONEXIST, f"no filter {number}")
 
     def stats(self) -> EthStats:
         self._call("stats")
         return self.numbers
-
-    def remove_filters(self) -> None:
-        self._call("remove_filters")
-        self.macs.clear()
-        self.vlans.clear()
-        self.fdir.clear()
-        self.rss.clear()
-        self.promisc = (False, False)
 
     @staticmethod
     def _has(q: int, mine: list[int]) -> None:

@@ -108,7 +108,8 @@ def test_the_first_form_reaches_16_queues_of_more():
 )
 def test_the_second_form_refuses_what_the_vf_has_not(row: tuple[int, int, int]):
     driver = configured(20)
-    assert driver.status(Op.ENABLE_QUEUES_V2, build.chunks((RX, 0, 1), row)) == Status.ERR_PARAM
+    for op in (Op.ENABLE_QUEUES_V2, Op.DISABLE_QUEUES_V2):
+        assert driver.status(op, build.chunks((RX, 0, 1), row)) == Status.ERR_PARAM
     assert not driver.vsi.rx_on
 
 

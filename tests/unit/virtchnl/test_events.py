@@ -54,7 +54,7 @@ def test_a_driver_without_adv_link_speed_is_told_the_speed_as_a_bit(speed: int, 
 
 def test_a_link_that_is_down_has_no_speed():
     driver = ready()
-    driver.owner.state = LinkState(False, 0, 9728)
+    driver.owner.state = LinkState(False, 25000, 9728)
     driver.vf.notify_link()
     event = driver.events[-1]
     assert (event.link_status, event.link_speed) == (0, 0)

@@ -8,6 +8,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
+from siov.drivers.ice.fdir import FdirError
 from siov.drivers.ice.virtchnl import VfLimits
 from siov.host.linux import LinuxError
 from siov.spec.e810.package import HeaderField, PacketGroup
@@ -206,19 +207,17 @@ def test_a_vf_has_a_limited_number_of_filters():
 
 
 @pytest.mark.parametrize(
-    ("errno", "status"),
+    ("error", "status"),
     [
-        (28, FdirStatus.RULE_NORESOURCE),
-        (17, FdirStatus.RULE_EXIST),
-        (16, FdirStatus.RULE_CONFLICT),
-        (110, FdirStatus.RULE_TIMEOUT),
-        (22, FdirStatus.RULE_INVALID),
-        (5, FdirStatus.RULE_INVALID),
+        *((FdirError(status, "no"), status) for status in FdirStatus if status),
+        (LinuxError(28, "no queue for the control VSI"), FdirStatus.RULE_NORESOURCE),
+        (LinuxError(110, "no answer"), FdirStatus.RULE_TIMEOUT),
+        (LinuxError(5, "shut"), FdirStatus.RULE_INVALID),
     ],
 )
-def test_what_hardware_refuses_is_told_by_its_status(errno: int, status: FdirStatus):
+def test_what_hardware_refuses_is_told_by_its_status(error: LinuxError, status: FdirStatus):
     driver = ready()
-    driver.vsi.fails["add_fdir"] = LinuxError(errno, "no")
+    driver.vsi.fails["add_fdir"] = error
     assert add(driver, tcp4(), DROP).status == status
     del driver.vsi.fails["add_fdir"]
     assert add(driver, tcp4(), DROP).status == FdirStatus.SUCCESS
@@ -227,7 +226,7 @@ def test_what_hardware_refuses_is_told_by_its_status(errno: int, status: FdirSta
 def test_a_filter_that_hardware_does_not_let_go_stays_the_vf_s():
     driver = ready()
     made = add(driver, tcp4(), DROP)
-    driver.vsi.fails["del_fdir"] = LinuxError(110, "no answer")
+    driver.vsi.fails["del_fdir"] = FdirError(FdirStatus.RULE_TIMEOUT, "no answer")
     assert delete(driver, made.flow_id) == FdirStatus.RULE_TIMEOUT
     del driver.vsi.fails["del_fdir"]
     assert delete(driver, made.flow_id) == FdirStatus.SUCCESS

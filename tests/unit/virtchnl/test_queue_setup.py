@@ -93,6 +93,16 @@ def test_more_pairs_than_the_vf_has_are_refused():
     assert driver.status(Op.CONFIG_VSI_QUEUES, data) == Status.ERR_PARAM
 
 
+def test_a_driver_that_knows_no_large_numbers_reaches_16_queues_of_more():
+    driver = ready(VfCaps.of(L2=1), pairs=20)
+    seventeenth = QueuePairInfo(build.pair(16))
+    assert driver.status(Op.CONFIG_TX_QUEUE, seventeenth.txq.data) == Status.ERR_PARAM
+    assert driver.status(Op.CONFIG_RX_QUEUE, seventeenth.rxq.data) == Status.ERR_PARAM
+    assert driver.status(Op.CONFIG_VSI_QUEUES, build.pairs(build.pair(16))) == Status.ERR_PARAM
+    assert not driver.vsi.tx_rings
+    assert not driver.vsi.rx_rings
+
+
 def test_the_vsi_of_another_is_refused():
     driver = ready()
     assert driver.status(Op.CONFIG_VSI_QUEUES, build.pairs(build.pair(0), vsi=1)) == Status.ERR_PARAM

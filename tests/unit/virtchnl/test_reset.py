@@ -49,7 +49,7 @@ def test_a_reset_drops_queues_vectors_and_filters_and_keeps_the_mac():
     driver.messages(Op.RESET_VF)
     vsi = driver.vsi
     assert (vsi.rx_on, vsi.tx_on, vsi.causes, vsi.vlans, vsi.strip) == (set(), set(), {}, set(), False)
-    assert vsi.macs == {MAC, b"\xff" * 6}
+    assert (vsi.macs, vsi.members, vsi.filtering) == ({MAC, b"\xff" * 6}, {0}, False)
     assert driver.status(Op.ENABLE_QUEUES, build.select(1, 1)) == Status.ERR_NOT_SUPPORTED
     driver.begin()
     assert driver.status(Op.ENABLE_QUEUES, build.select(1, 1)) == Status.ERR_PARAM  # it has no ring any more

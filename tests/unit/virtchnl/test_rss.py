@@ -32,7 +32,7 @@ def test_the_table_has_64_entries_and_no_queue_that_the_vf_has_not():
 def test_there_are_four_hash_functions(algorithm: int):
     driver = ready()
     driver.ok(Op.CONFIG_RSS_HFUNC, RssHfunc.of(vsi_id=VSI, rss_algorithm=algorithm).data)
-    assert driver.vsi.algorithm == algorithm
+    assert driver.vsi.hash.name == ("TPLZ", "JHASH", "SYM_TPLZ", "XOR")[algorithm]
     assert (
         driver.status(Op.CONFIG_RSS_HFUNC, RssHfunc.of(vsi_id=VSI, rss_algorithm=4).data) == Status.ERR_PARAM
     )

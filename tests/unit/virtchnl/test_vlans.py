@@ -3,10 +3,10 @@
 import pytest
 
 from siov.drivers.ice.virtchnl import VfLimits
-from siov.spec.virtchnl import Op, Status, VfCaps, VlanCaps
+from siov.spec.virtchnl import Op, Status, VfCaps, Vlan, VlanCaps, VlanFilter, VlanFilterListV2
 
 from . import build
-from .fake import Driver, ready
+from .fake import VSI, Driver, ready
 
 FIRST = VfCaps.of(L2=1, VLAN=1)
 ADD_OPS = [(FIRST, Op.ADD_VLAN, Op.DEL_VLAN, build.vlans)]
@@ -29,7 +29,20 @@ def test_vlan_0_is_always_there(caps: VfCaps, add: Op, delete: Op, request_for):
     driver = ready(caps)
     driver.ok(add, request_for(0))
     driver.ok(delete, request_for(0))
-    assert driver.vsi.vlans == set()
+    assert driver.vsi.members == {0}
+
+
+@pytest.mark.parametrize(("caps", "add", "delete", "request_for"), BOTH)
+def test_other_vlans_are_kept_out_while_there_is_a_filter(caps: VfCaps, add: Op, delete: Op, request_for):
+    driver = ready(caps)
+    driver.ok(add, request_for(0))
+    assert not driver.vsi.filtering
+    driver.ok(add, request_for(5, 6))
+    assert driver.vsi.filtering
+    driver.ok(delete, request_for(5))
+    assert driver.vsi.filtering
+    driver.ok(delete, request_for(6))
+    assert not driver.vsi.filtering
 
 
 @pytest.mark.parametrize(("caps", "add", "delete", "request_for"), BOTH)
@@ -89,6 +102,8 @@ def test_a_trusted_vf_is_offered_as_many_filters_as_there_are_vlans():
 
 def test_the_second_form_switches_stripping_and_insertion():
     driver = ready()
+    driver.ok(Op.DISABLE_VLAN_INSERTION_V2, build.setting())
+    assert not driver.vsi.insert
     driver.ok(Op.ENABLE_VLAN_STRIPPING_V2, build.setting())
     driver.ok(Op.ENABLE_VLAN_INSERTION_V2, build.setting())
     assert (driver.vsi.strip, driver.vsi.insert) == (True, True)
@@ -109,7 +124,7 @@ def test_a_setting_that_was_not_offered_is_refused(bad: dict[str, int]):
     driver: Driver = ready()
     for op in range(Op.ENABLE_VLAN_STRIPPING_V2, Op.DISABLE_VLAN_INSERTION_V2 + 1):
         assert driver.status(op, build.setting(**bad)) == Status.ERR_PARAM
-    assert not driver.vsi.strip | driver.vsi.insert
+    assert (driver.vsi.strip, driver.vsi.insert) == (False, True)  # as it was
 
 
 @pytest.mark.parametrize(
@@ -127,4 +142,13 @@ def test_a_setting_that_was_not_offered_is_refused(bad: dict[str, int]):
 def test_a_filter_that_was_not_offered_is_refused(bad: dict[str, int]):
     driver = ready()
     assert driver.status(Op.ADD_VLAN_V2, build.vlans_v2(5, **bad)) == Status.ERR_PARAM
+    assert driver.vsi.vlans == set()
+
+
+def test_a_filter_for_two_tags_is_refused():
+    tag = Vlan.of(tci=5, tpid=0x8100)
+    both = VlanFilter.of(inner=tag, outer=tag).data
+    data = VlanFilterListV2.of(vport_id=VSI, num_elements=1).data + both
+    driver = ready()
+    assert driver.status(Op.ADD_VLAN_V2, data) == Status.ERR_PARAM
     assert driver.vsi.vlans == set()

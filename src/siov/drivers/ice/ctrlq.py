@@ -83,6 +83,7 @@ class ControlQueue:
     receive_length: int
     enabled: bool = False
     errors: dict[str, int] = field(default_factory=dict)  # CRIT, OVFL, VFE of a ring, and how often
+    broken: set[str] = field(default_factory=set)  # critical errors, until it is opened again
     _send: Ring | None = None
     _receive: Ring | None = None
 
@@ -104,6 +105,7 @@ class ControlQueue:
             if self._rd(f"{which}BAL") != ring.descriptors.address & 0xFFFF_FFFF:
                 raise LinuxError(EIO, f"{self.prefix}_{which}: the device does not take the ring's address")
         self._wr("ARQT", self._receive.length - 1)
+        self.broken.clear()
         self.enabled = True
 
     def close(self) -> None:
@@ -172,7 +174,10 @@ class ControlQueue:
         return self.enabled and ring is not None and self._rd("ARQH") % ring.length != ring.next
 
     def check_errors(self) -> None:
-        """Count and clear what the LEN registers report (the start of __ice_clean_ctrlq)."""
+        """Count what the LEN registers report, and clear what does not stop the ring.
+
+        A critical error stays: hardware has stopped the ring, and would do so again until it is opened anew.
+        """
         if not self.enabled:
             return
         for which in ("ATQ", "ARQ"):
@@ -180,12 +185,14 @@ class ControlQueue:
             if raw == GONE:
                 return
             word = QueueLength(raw)
-            seen = [name for name in ("VFE", "OVFL", "CRIT") if getattr(word, name)]
-            for name in seen:
+            for name in ("VFE", "OVFL", "CRIT"):
                 key = f"{which} {name}"
-                self.errors[key] = self.errors.get(key, 0) + 1
-            if seen:
-                self._wr(f"{which}LEN", word.replace(**dict.fromkeys(seen, 0)).raw)
+                if getattr(word, name) and key not in self.broken:
+                    self.errors[key] = self.errors.get(key, 0) + 1
+            if word.CRIT:
+                self.broken.add(f"{which} CRIT")
+            if word.VFE or word.OVFL:
+                self._wr(f"{which}LEN", word.replace(VFE=0, OVFL=0).raw)
 
     def inspect(self) -> dict[str, object]:
         """Whether it is open, and the errors seen."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from errno import EINVAL, ENOENT, ENOSPC
 
@@ -19,6 +18,7 @@ class Ntuple:
     fdir: Fdir
     vsi: int
     rules: dict[int, FlowSpec] = field(default_factory=dict)
+    _from: int = MAX_FILTERS - 1  # no location above it is free
 
     @property
     def locations(self) -> int:
@@ -58,10 +58,7 @@ class Ntuple:
             self.fdir.add(self.vsi, wanted, location)
         except LinuxError:
             if old is not None:
-                del self.rules[location]
-                with suppress(LinuxError):  # the first error is the one to be told
-                    self.fdir.add(self.vsi, old.filter(), location)
-                    self.rules[location] = old
+                self._restore(location, old)
             raise
         self.rules[location] = spec
         return location
@@ -72,6 +69,7 @@ class Ntuple:
             raise LinuxError(ENOENT, f"there is no rule at location {location}")
         self.fdir.remove(self.vsi, location)
         del self.rules[location]
+        self._from = max(self._from, location)
 
     def show(self, rings: int, words: Sequence[str] = ()) -> str:
         """What `ethtool -n` prints: all rules, or with `rule N` that one; ENOENT when it is not there."""
@@ -90,5 +88,18 @@ class Ntuple:
         have = self.fdir.of(self.vsi)
         return sum(self.fdir.packets(self.vsi, location) or 0 for location in self.rules if location in have)
 
+    def _restore(self, location: int, old: FlowSpec) -> None:
+        # The error that led here is the one to be told.
+        try:
+            self.fdir.add(self.vsi, old.filter(), location)
+        except LinuxError:
+            del self.rules[location]
+            self._from = max(self._from, location)
+
     def _highest(self) -> int:
-        return next((n for n in range(self.locations - 1, -1, -1) if n not in self.rules), -1)
+        """The highest location that is free, -1 without one."""
+        at = min(self._from, self.locations - 1)
+        while at in self.rules:
+            at -= 1
+        self._from = at
+        return at

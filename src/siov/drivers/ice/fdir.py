@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from errno import EEXIST, EINVAL, ENOENT, ENOSPC, ETIMEDOUT
 
@@ -12,7 +12,7 @@ from siov.drivers.ice.fdir_counters import FdirCounters
 from siov.drivers.ice.fdir_packet import training_packet
 from siov.drivers.ice.fdir_profiles import ProfileConflictError, Profiles
 from siov.drivers.ice.fdir_ring import ControlVsi, ProgramRing
-from siov.drivers.ice.flow import Pattern
+from siov.drivers.ice.flow import Pattern, PatternKey
 from siov.drivers.ice.pkg import Package
 from siov.drivers.ice.vsi_props import VsiProps
 from siov.host.linux import LinuxError
@@ -101,7 +101,43 @@ class Member:
     props: VsiProps
     queues: int
     filters: dict[int, Installed] = field(default_factory=dict)
+    numbers: dict[PatternKey, int] = field(default_factory=dict)  # of the filter about these packets
+    lowest: int = 0  # no number below it is free
     lost: dict[int, FdirFilter] = field(default_factory=dict)  # by a reset; `replay` brings them back
+
+    def free_number(self) -> int:
+        """The lowest number that no filter has."""
+        while self.lowest in self.filters:
+            self.lowest += 1
+        return self.lowest
+
+    def put(self, number: int, filter_: FdirFilter, counter: int | None) -> None:
+        """Hardware has a filter."""
+        self.filters[number] = Installed(filter_, counter)
+        self.numbers[filter_.pattern.key()] = number
+
+    def take(self, number: int) -> Installed:
+        """It has it no more."""
+        gone = self.filters.pop(number)
+        del self.numbers[gone.filter.pattern.key()]
+        self.lowest = min(self.lowest, number)
+        return gone
+
+    def take_all(self) -> dict[int, Installed]:
+        """It has none of them any more."""
+        gone, self.filters, self.numbers, self.lowest = self.filters, {}, {}, 0
+        return gone
+
+
+@contextmanager
+def _profile_errors() -> Iterator[None]:
+    try:
+        yield
+    except ProfileConflictError as error:
+        raise FdirError(FdirStatus.RULE_CONFLICT, str(error)) from error
+    except LinuxError as error:
+        status = FdirStatus.RULE_INVALID if error.errno == EINVAL else FdirStatus.RULE_NORESOURCE
+        raise FdirError(status, str(error)) from error
 
 
 class Fdir:
@@ -177,12 +213,13 @@ class Fdir:
         member = self._member(vsi)
         packet = self.check(vsi, wanted)
         if number is None:
-            number = next((n for n in range(MAX_FILTERS) if n not in member.filters), MAX_FILTERS)
-            if number == MAX_FILTERS:
+            number = member.free_number()
+            if number >= MAX_FILTERS:
                 raise FdirError(FdirStatus.RULE_NORESOURCE, f"VSI {vsi} has all {MAX_FILTERS} filters")
         elif number in member.filters:
             raise FdirError(FdirStatus.RULE_EXIST, f"VSI {vsi} has a filter {number} already")
-        self._acquire(wanted.pattern)
+        with _profile_errors():
+            self.profiles.acquire(wanted.pattern)
         counter = self.counters.take() if wanted.count else None
         try:
             self._program(vsi, wanted, packet, PCMD.ADD, counter)
@@ -191,7 +228,7 @@ class Fdir:
             with suppress(LinuxError):  # the first error is the one to be told
                 self.profiles.release(wanted.pattern)
             raise
-        member.filters[number] = Installed(wanted, counter)
+        member.put(number, wanted, counter)
         return number
 
     def remove(self, vsi: int, number: int) -> None:
@@ -207,7 +244,7 @@ class Fdir:
         except FdirError as error:
             if error.status is not FdirStatus.RULE_NONEXIST:
                 raise
-        del member.filters[number]
+        member.take(number)
         self.counters.give(installed.counter)
         self.profiles.release(wanted.pattern)
 
@@ -227,10 +264,11 @@ class Fdir:
         if wanted.mark is not None and not 0 <= wanted.mark < 1 << 32:
             raise FdirError(FdirStatus.RULE_INVALID, f"a mark has 32 bits: not {wanted.mark:#x}")
         packet = self._packet(wanted.pattern)
-        key = wanted.pattern.key()
-        same = [n for n, other in member.filters.items() if other.filter.pattern.key() == key]
-        if same:
-            raise FdirError(FdirStatus.RULE_EXIST, f"filter {same[0]} of VSI {vsi} is about the same packets")
+        same = member.numbers.get(wanted.pattern.key())
+        if same is not None:
+            raise FdirError(FdirStatus.RULE_EXIST, f"filter {same} of VSI {vsi} is about the same packets")
+        with _profile_errors():
+            self.profiles.check(wanted.pattern)
         return packet
 
     def packets(self, vsi: int, number: int) -> int | None:
@@ -249,8 +287,7 @@ class Fdir:
     def reset(self) -> None:
         """A reset took all filters from hardware; what VSIs had is kept for `replay`."""
         for member in self.members.values():
-            member.lost |= {number: one.filter for number, one in member.filters.items()}
-            member.filters.clear()
+            member.lost |= {number: one.filter for number, one in member.take_all().items()}
         self.profiles.reset()
         self.counters.reset()
         self.ring.running = False
@@ -284,15 +321,6 @@ class Fdir:
         if vsi not in self.members:
             raise FdirError(FdirStatus.RULE_INVALID, f"VSI {vsi} may have no filters")
         return self.members[vsi]
-
-    def _acquire(self, pattern: Pattern) -> None:
-        try:
-            self.profiles.acquire(pattern)
-        except ProfileConflictError as error:
-            raise FdirError(FdirStatus.RULE_CONFLICT, str(error)) from error
-        except LinuxError as error:
-            status = FdirStatus.RULE_INVALID if error.errno == EINVAL else FdirStatus.RULE_NORESOURCE
-            raise FdirError(status, str(error)) from error
 
     @staticmethod
     def _packet(pattern: Pattern) -> bytes:
@@ -341,8 +369,7 @@ class Fdir:
         if not member.filters:
             return
         self.aq.send(AqOpcode.CLEAR_FD_TABLE, AqClearFdTable.of(CLEAR_TYPE=CLEAR_VSI, VSI_INDEX=vsi))
-        gone, member.filters = member.filters, {}
-        for one in gone.values():
+        for one in member.take_all().values():
             self.counters.give(one.counter)
             self.profiles.release(one.filter.pattern)
 

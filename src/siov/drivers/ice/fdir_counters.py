@@ -19,25 +19,25 @@ class FdirCounters:
     aq: Commands
     hw: Registers
     blocks: list[int] = field(default_factory=list)
+    unused: list[int] = field(default_factory=list)
     used: dict[int, int] = field(default_factory=dict)  # by counter: what it was at when it was taken
 
     def take(self) -> int | None:
         """A counter that starts at zero; None when firmware has none left, as ice then does without."""
-        found = self._free()
-        if found is None:
+        if not self.unused:
             try:
                 self._allocate()
             except LinuxError:
                 return None
-            found = self._free()
-        if found is not None:
-            self.used[found] = self.hw.rd64("GLSTAT_FD_CNT0", found)
+        found = self.unused.pop()
+        self.used[found] = self.hw.rd64("GLSTAT_FD_CNT0", found)
         return found
 
     def give(self, counter: int | None) -> None:
         """A filter needs its counter no more."""
-        if counter is not None:
-            self.used.pop(counter, None)
+        if counter is not None and counter in self.used:
+            del self.used[counter]
+            self.unused.append(counter)
 
     def read(self, counter: int) -> int:
         """What a counter has counted since it was taken."""
@@ -53,13 +53,12 @@ class FdirCounters:
     def reset(self) -> None:
         """A reset took them."""
         self.blocks.clear()
+        self.unused.clear()
         self.used.clear()
-
-    def _free(self) -> int | None:
-        every = (block * BLOCK + n for block in self.blocks for n in range(BLOCK))
-        return next((counter for counter in every if counter not in self.used), None)
 
     def _allocate(self) -> None:
         head = AqResource.of(RES_TYPE=ResourceType.FDIR_COUNTER_BLOCK, NUM_ELEMS=1).to_bytes()
         answer = self.aq.send(AqOpcode.ALLOC_RES, AqAllocRes.of(NUM_ENTRIES=1), head + bytes(2))
-        self.blocks.append(int.from_bytes(answer.data[len(head) : len(head) + 2], "little"))
+        block = int.from_bytes(answer.data[len(head) : len(head) + 2], "little")
+        self.blocks.append(block)
+        self.unused += reversed(range(block * BLOCK, (block + 1) * BLOCK))

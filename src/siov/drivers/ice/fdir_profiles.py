@@ -40,18 +40,17 @@ class Profiles:
     package: Package
     groups: dict[PacketGroup, Profile] = field(default_factory=dict)
 
-    def acquire(self, pattern: Pattern) -> None:
-        """A filter comes.
+    def check(self, pattern: Pattern) -> None:
+        """Whether a filter can have its profile.
 
         `ProfileConflictError` when filters of this group compare other fields, EINVAL for none, ENOSPC when
         no profile is free.
         """
         if not pattern.values:
             raise LinuxError(EINVAL, f"a filter on {pattern.group.name} packets names no field")
-        have = self.groups.get(pattern.group)
-        if have is not None and (have.fields, have.level) == (pattern.fields, pattern.level):
-            have.users += 1
+        if self._same(pattern) is not None:
             return
+        have = self.groups.get(pattern.group)
         other = SHARED.get(pattern.group)
         for group, profile in ((pattern.group, have), (other, self.groups.get(other) if other else None)):
             if profile is not None and group is not None:
@@ -60,10 +59,18 @@ class Profiles:
                     f"filters on {group.name} packets compare {_names(profile.fields)} and must all compare "
                     f"the same; remove those {profile.users} first",
                 )
-        taken = {profile.number for profile in self.groups.values()}
-        number = next((n for n in range(FLOW_PROFILES) if n not in taken), None)
-        if number is None:
+        if self._free() is None:
             raise LinuxError(ENOSPC, f"all {FLOW_PROFILES} flow director profiles are in use")
+
+    def acquire(self, pattern: Pattern) -> None:
+        """A filter comes; errors as those of `check`, and the package's."""
+        self.check(pattern)
+        have = self._same(pattern)
+        if have is not None:
+            have.users += 1
+            return
+        number = self._free()
+        assert number is not None
         self.package.set_profile(number, pattern.group, pattern.level, pattern.fields)
         self.groups[pattern.group] = Profile(number, pattern.fields, pattern.level)
 
@@ -74,6 +81,15 @@ class Profiles:
         if not profile.users:
             del self.groups[pattern.group]
             self.package.set_profile(profile.number, pattern.group, pattern.level, 0)
+
+    def _same(self, pattern: Pattern) -> Profile | None:
+        have = self.groups.get(pattern.group)
+        same = have is not None and (have.fields, have.level) == (pattern.fields, pattern.level)
+        return have if same else None
+
+    def _free(self) -> int | None:
+        taken = {profile.number for profile in self.groups.values()}
+        return next((n for n in range(FLOW_PROFILES) if n not in taken), None)
 
     def reset(self) -> None:
         """A reset took the filters: no profile is needed. Hardware's are overwritten as filters come back."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from errno import EINVAL, EOPNOTSUPP
+from typing import TypeAlias
 
 from siov.host.linux import LinuxError
 from siov.spec.e810.package import HeaderField, HeaderLevel, PacketGroup
@@ -100,6 +101,9 @@ class Header:
         return value & (1 << WIDTHS.get(which, 8 * size)) - 1
 
 
+PatternKey: TypeAlias = tuple[PacketGroup, HeaderLevel, tuple[tuple[HeaderField, int], ...]]
+
+
 @dataclass(slots=True, frozen=True)
 class Pattern:
     """Packets of a group, and values of fields that tell them from others of it."""
@@ -113,7 +117,7 @@ class Pattern:
         """The fields, a bit each."""
         return bits_of(self.values)
 
-    def key(self) -> tuple[PacketGroup, HeaderLevel, tuple[tuple[HeaderField, int], ...]]:
+    def key(self) -> PatternKey:
         """What makes it that pattern."""
         return self.group, self.level, tuple(sorted(self.values.items()))
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from siov.drivers.ice.ethtool import DrvInfo, QueueStats, RingParam, pf_stats
 from siov.drivers.ice.ethtool_coalesce import Coalesce
 from siov.drivers.ice.ethtool_ntuple import Ntuple
 from siov.drivers.ice.netdev import IceNetdev, QueueCount
 from siov.spec.e810 import AqGetVersion, AqOpcode
-
-if TYPE_CHECKING:
-    from siov.drivers.ice.pf import IcePf
 
 VERSION = "1.0.0"  # of this driver
 
@@ -50,7 +46,9 @@ class IceEthtool:
 
     def get_drvinfo(self) -> DrvInfo:
         """Driver, firmware and the device's place."""
-        return drvinfo(self.netdev.pf)
+        firmware = self.netdev.pf.aq.send(AqOpcode.GET_VER).params(AqGetVersion)
+        version = f"{firmware.FW_MAJOR}.{firmware.FW_MINOR}.{firmware.FW_PATCH} {firmware.FW_BUILD:#x}"
+        return DrvInfo("ice", VERSION, version, self.netdev.pf.dev.name)
 
     def get_ringparam(self) -> RingParam:
         """Descriptors of each ring."""
@@ -71,13 +69,6 @@ class IceEthtool:
             tx_busy=netdev.stats.tx_busy,
             fdir=self._ntuple,
         )
-
-
-def drvinfo(pf: IcePf) -> DrvInfo:
-    """The driver, its firmware's version and the function's place."""
-    firmware = pf.aq.send(AqOpcode.GET_VER).params(AqGetVersion)
-    version = f"{firmware.FW_MAJOR}.{firmware.FW_MINOR}.{firmware.FW_PATCH} {firmware.FW_BUILD:#x}"
-    return DrvInfo("ice", VERSION, version, pf.dev.name)
 
 
 def _counts(counts: Sequence[QueueCount]) -> list[QueueStats]:

@@ -51,6 +51,11 @@ class Oicr:
         """The vector of other causes has fired (ice_misc_intr); the rest is the service task's."""
         self.pf.lock.kick()
 
+    def again(self) -> None:
+        """Fire the vector by software, so that whoever takes interrupts goes on with the service task."""
+        if self.open:
+            self.pf.irqs.misc.trigger()
+
     def start(self) -> None:
         """Let the causes fire the function's first vector (ice_ena_misc_vector, ice_ena_ctrlq_interrupts)."""
         hw, vector = self.pf.hw, self.pf.irqs.misc
@@ -88,7 +93,7 @@ class Oicr:
         finally:
             if self.open:
                 if more:
-                    pf.irqs.misc.trigger()
+                    self.again()
                 else:
                     pf.irqs.misc.enable()
 

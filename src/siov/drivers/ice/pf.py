@@ -19,6 +19,7 @@ from siov.drivers.ice.link import Link
 from siov.drivers.ice.mailbox import RECEIVE_ENTRIES, SEND_ENTRIES, PfMailbox
 from siov.drivers.ice.oicr import Oicr
 from siov.drivers.ice.pools import QueuePool
+from siov.drivers.ice.reset import ice_reset
 from siov.drivers.ice.sched import Scheduler
 from siov.drivers.ice.service_lock import ServiceLock
 from siov.drivers.ice.services import Services, Vdcm
@@ -36,6 +37,7 @@ from siov.drivers.ice.vsi_props import VsiProps
 from siov.host.linux import LinuxError
 from siov.host.pci import PciDev
 from siov.spec.e810 import AqMacAddress, AqMacRead, AqOpcode, AqRc, AqVsi, AqVsiResponse, RssLut
+from siov.spec.e810.aq_queues import RSS_LUT_PF, RSS_LUT_VSI
 
 if TYPE_CHECKING:
     from siov.drivers.ice.netdev import IceNetdev
@@ -89,7 +91,7 @@ class IcePf:
         self.dma = DmaMemory(self.services.mem)
         poll = self.services.poll
         self.oicr = Oicr(self)
-        self.lock = ServiceLock(self.oicr.service_task)
+        self.lock = ServiceLock(self.oicr.service_task, self.oicr.again)
         commands = ControlQueue(self.hw, self.dma, poll, "PF_FW", ENTRIES, ENTRIES)
         self.aq = AdminQueue(commands, self.lock, self.dev.error)
         mailbox = ControlQueue(self.hw, self.dma, poll, "PF_MBX", SEND_ENTRIES, RECEIVE_ENTRIES)
@@ -156,6 +158,10 @@ class IcePf:
                 del self.vsis[vsi.num]
                 self._give(vsi.txq, vsi.rxq, vsi.vectors)
 
+    def reset(self, kind: str = "PFR") -> None:
+        """Reset the function (PFR) or device (CORER, GLOBR) and build it up again; errors as `ice_reset`."""
+        ice_reset(self, kind)
+
     def inspect(self) -> dict[str, object]:
         """Everything the driver keeps of the function."""
         return {
@@ -200,6 +206,12 @@ class IcePf:
             raise
         vsi = Vsi(self, kind, props.num, props, txq, rxq, irqs, branch)
         self.vsis[vsi.num] = vsi
+        if pairs > 1 and kind is not VsiKind.CTRL:
+            try:
+                vsi.init_rss(pairs, RSS_LUT_VSI if kind is VsiKind.ADI else RSS_LUT_PF)
+            except LinuxError:
+                self.vsi_release(vsi)
+                raise
         return vsi
 
     def _take_down(self, vsi: Vsi) -> None:

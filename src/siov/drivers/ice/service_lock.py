@@ -6,16 +6,21 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
+ROUNDS = 8  # of the service by one thread in a row
+
 
 class ServiceLock:
     """A lock that a thread may take again; `service` runs with it held, soon after each `kick`.
 
     A kick never waits: when somebody holds the lock, the service runs as that one lets go. So an interrupt
     may come in the middle of work by the same thread (from within one of its accesses) and disturbs nothing.
+    A thread that is kicked without end runs it a few times and calls `later`, which kicks from elsewhere: so
+    who only wanted the lock is not kept for ever.
     """
 
-    def __init__(self, service: Callable[[], None]) -> None:
+    def __init__(self, service: Callable[[], None], later: Callable[[], None] | None = None) -> None:
         self._service = service
+        self._later = later
         self._lock = threading.RLock()
         self._depth = 0  # of the holder; only the holder looks at it
         self._wanted = False
@@ -39,6 +44,7 @@ class ServiceLock:
 
     def _run(self) -> None:
         # Who lets go looks again, so a kick that found the lock taken is not lost.
+        rounds = 0
         while self._wanted and self._lock.acquire(blocking=False):
             try:
                 if self._depth:
@@ -51,3 +57,7 @@ class ServiceLock:
                     self._depth -= 1
             finally:
                 self._lock.release()
+            rounds += 1
+            if rounds == ROUNDS and self._later is not None and self._wanted:
+                self._later()
+                return

@@ -114,6 +114,7 @@ class Switch:
     def remove_vsi(self, vsi: int) -> None:
         """Take all rules of a VSI; the first refusal is raised when all have been tried."""
         self.lost.pop(vsi, None)
+        self.lists.free_unused()
         _each(self.of(vsi), lambda lookup: self.remove(vsi, lookup))
 
     # The usual rules.

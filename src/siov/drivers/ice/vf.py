@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from errno import ENOMEM, ENOSPC
+from collections.abc import Callable, Hashable
+from errno import EEXIST, ENOENT, ENOMEM, ENOSPC
+from functools import partial
 from traceback import format_exc
 from typing import TypeAlias
 
 from siov.drivers.ice.flow import Header
+from siov.drivers.ice.rss import DEFAULT_HENA
 from siov.drivers.ice.virtchnl.events import RESET_IMPENDING, link_change
 from siov.drivers.ice.virtchnl.fdir import VfFdir
 from siov.drivers.ice.virtchnl.macs import BROADCAST, NONE, add_mac
 from siov.drivers.ice.virtchnl.table import TABLE
 from siov.drivers.ice.virtchnl.vsi_ops import VfLimits, VfOwner, VsiOps
 from siov.host.linux import LinuxError
+from siov.spec.e810 import RssHash
 from siov.spec.virtchnl import (
     BEFORE_RESOURCES,
     QUEUES_IN_BITMAP,
@@ -60,7 +63,7 @@ class VirtchnlVf:
         self.crc_kept: set[int] = set()  # receive queues that leave the CRC on frames
         self.macs: set[bytes] = set()
         self.vlans: set[int] = set()
-        self.vlan_strip = False
+        self.vlan_strip, self.vlan_insert = False, True
         self.rss_flows: dict[tuple[Header, ...], None] = {}
         self.fdir: dict[int, VfFdir] = {}
         self.fdir_keys: dict[Hashable, int] = {}  # filters by their pattern
@@ -72,6 +75,11 @@ class VirtchnlVf:
         for mac in (BROADCAST, self.mac):
             if mac != NONE:
                 add_mac(self, mac)
+        try:
+            self.vsi.add_vlan(0)
+        except LinuxError as error:
+            if error.errno != EEXIST:
+                raise
         self.disabled = False
 
     def begin_reset(self) -> None:
@@ -89,14 +97,33 @@ class VirtchnlVf:
         self.start()
 
     def clear(self) -> None:
-        """Take everything off the VSI that the driver has put there: queues, vectors, filters, offloads."""
-        vsi = self.vsi
-        vsi.stop_queues()
-        vsi.unmap_vectors()
-        vsi.remove_filters()
-        vsi.set_promisc(False, False)
-        vsi.set_vlan_strip(False)
+        """Take everything off the VSI that the driver has put there: queues, vectors, filters, offloads.
+
+        All of it is tried; the first `LinuxError` is raised then.
+        """
+        vsi, failed = self.vsi, []
+        steps: list[Callable[[], None]] = [vsi.stop_queues, vsi.unmap_vectors]
+        steps += [partial(vsi.del_fdir, one.number) for one in self.fdir.values()]
+        steps += [partial(vsi.del_mac, mac) for mac in self.macs]
+        steps += [partial(vsi.del_vlan, vid) for vid in self.vlans]
+        if self.active:
+            steps += [
+                partial(vsi.set_vlan_filtering, False),
+                partial(vsi.set_vlan_strip, False),
+                partial(vsi.set_vlan_insert, True),
+                partial(vsi.set_promisc, False, False),
+                partial(vsi.set_rss_hena, DEFAULT_HENA),
+                partial(vsi.set_rss_hash, RssHash.TPLZ),
+            ]
+        for step in steps:
+            try:
+                step()
+            except LinuxError as error:
+                if error.errno != ENOENT:
+                    failed.append(error)
         self._forget()
+        if failed:
+            raise failed[0]
 
     def notify_link(self) -> None:
         """Tell the driver the state of the link, if it has asked for its resources."""

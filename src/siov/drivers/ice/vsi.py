@@ -13,9 +13,9 @@ from errno import EBUSY, EINVAL, ETIMEDOUT
 from typing import TYPE_CHECKING
 
 from siov.drivers.ice.irq import IceVector
-from siov.drivers.ice.rxq import RxRing, check_rx_ring, control_rx_queue, write_rx_context
+from siov.drivers.ice.rxq import RX_DEFAULT, RxRing, check_rx_ring, control_rx_queue, write_rx_context
 from siov.drivers.ice.sched import VsiBranch
-from siov.drivers.ice.txq import TxRing, add_tx_queue, check_ring, disable_tx_queue, tx_context
+from siov.drivers.ice.txq import TX_DEFAULT, TxRing, add_tx_queue, check_ring, disable_tx_queue, tx_context
 from siov.drivers.ice.vsi_filters import VsiFilters
 from siov.drivers.ice.vsi_props import VsiProps
 from siov.host.linux import LinuxError
@@ -101,7 +101,12 @@ class Vsi(VsiFilters):
 
     # Transmit queues.
 
-    def cfg_txq(self, q: int, base: int, length: int) -> None:
+    def ring_lengths(self) -> tuple[int, int]:
+        """Descriptors of its transmit and receive rings: those of queue 0, or 256 and 2,048 without one."""
+        tx = self.tx_rings[0].length if 0 in self.tx_rings else TX_DEFAULT
+        return tx, self.rx_rings[0].length if 0 in self.rx_rings else RX_DEFAULT
+
+    def cfg_txq(self, q: int, base: int, length: int = TX_DEFAULT) -> None:
         """Lay a ring of `length` descriptors at an address of the VSI's address space; EBUSY while on."""
         self._has("transmit", self.txq, q)
         if q in self.tx_on:

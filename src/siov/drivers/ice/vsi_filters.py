@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha512
 from typing import TYPE_CHECKING, cast
 
 from siov.drivers.ice.fdir import FdirFilter
 from siov.drivers.ice.flow import Header
 from siov.drivers.ice.lookup import ETH_P_8021Q
-from siov.drivers.ice.rss import Rss
+from siov.drivers.ice.rss import DEFAULT_HENA, Rss
 from siov.drivers.ice.stats import VsiStats
 from siov.drivers.ice.vlan import VsiVlan
 from siov.drivers.ice.vsi_props import VsiProps
-from siov.spec.virtchnl import EthStats
+from siov.spec.e810 import RssHash
+from siov.spec.e810.aq_queues import RSS_KEY_BYTES
+from siov.spec.virtchnl import EthStats, RssAlgorithm
 
 if TYPE_CHECKING:
     from siov.drivers.ice.pf import IcePf
@@ -37,6 +40,15 @@ class VsiFilters:
         self.rss = Rss(self.pf.aq, self.props)
         self.vlan = VsiVlan(self.pf.switch, self.props)
         self.eth_stats = VsiStats(self.pf.hw, self.num)
+
+    def init_rss(self, queues: int, table: int) -> None:
+        """Spread what it receives over its queues by addresses and ports (ice_vsi_cfg_rss_lut_key).
+
+        `table` is the look-up table's size. The key is one for all VSIs of a function (netdev_rss_key_fill).
+        """
+        self.rss.set_key(sha512(self.pf.mac).digest()[:RSS_KEY_BYTES])
+        self.rss.spread(queues, table)
+        self.rss.set_hena(DEFAULT_HENA)
 
     def remove_filters(self) -> None:
         """Take away every rule that is the VSI's; its tables go with the VSI itself."""
@@ -64,9 +76,13 @@ class VsiFilters:
         """Be so no more."""
         self.vlan.remove(vid, tpid)
 
-    def set_promisc(self, unicast: bool, multicast: bool) -> None:
+    def set_promisc(self, uni: bool, multi: bool) -> None:
         """Receive all unicast frames, all multicast frames."""
-        self.pf.switch.set_promisc(self.num, unicast=unicast, multicast=multicast)
+        self.pf.switch.set_promisc(self.num, unicast=uni, multicast=multi)
+
+    def set_vlan_filtering(self, on: bool) -> None:
+        """Receive no frames of VLANs that it is no member of; VLAN 0 is that of frames without a tag."""
+        self.vlan.set_rx_filtering(on)
 
     def set_vlan_strip(self, on: bool, outer: bool = False, tpid: int = ETH_P_8021Q) -> None:
         """Have a tag taken out of received frames."""
@@ -84,17 +100,22 @@ class VsiFilters:
         """The look-up table, a queue of the VSI in each of its 64, 512 or 2,048 entries."""
         self.rss.set_lut(table)
 
-    def set_rss_algorithm(self, algorithm: int) -> None:
-        """The hash function (virtchnl's RssAlgorithm)."""
-        self.rss.set_algorithm(algorithm)
+    def set_rss_hash(self, kind: RssHash) -> None:
+        """The hash function."""
+        self.rss.set_hash(kind)
 
-    def add_rss_cfg(self, headers: Sequence[Header], algorithm: int) -> None:
-        """Hash packets with these headers by their fields that count, with this function."""
-        self.rss.add_cfg(headers, algorithm)
-
-    def del_rss_cfg(self, headers: Sequence[Header]) -> None:
-        """Hash them no more."""
-        self.rss.del_cfg(headers)
+    def set_rss_cfg(
+        self,
+        headers: Sequence[Header],
+        algorithm: int = RssAlgorithm.TOEPLITZ_ASYMMETRIC,
+        *,
+        add: bool = True,
+    ) -> None:
+        """Hash packets with these headers by their fields that count, or do so no more."""
+        if add:
+            self.rss.add_cfg(headers, algorithm)
+        else:
+            self.rss.del_cfg(headers)
 
     def set_rss_hena(self, hena: int) -> None:
         """Which packet types are hashed, a bit each (virtchnl's Hena)."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from siov.drivers.ice.access import Commands
+from siov.host.linux import LinuxError
 from siov.spec.e810 import (
     AqAllocRes,
     AqOpcode,
@@ -31,10 +32,14 @@ class VsiList:
 
 @dataclass(slots=True)
 class VsiLists:
-    """Lists by what is in them: rules with the same members share one, for there are only 1,024."""
+    """Lists by what is in them: rules with the same members share one, for there are only 1,024.
+
+    A list that firmware does not take back is in `unused`, and offered again later.
+    """
 
     aq: Commands
     lists: dict[tuple[bool, frozenset[int]], VsiList] = field(default_factory=dict)
+    unused: list[VsiList] = field(default_factory=list)
 
     def get(self, vsis: frozenset[int], *, prune: bool) -> VsiList:
         """A list of these VSIs for one more rule; `LinuxError` when there is none left."""
@@ -47,7 +52,8 @@ class VsiLists:
         try:
             self._change(new, vsis, add=True)
         except BaseException:
-            self._free(new)
+            self.unused.append(new)
+            self.free_unused()
             raise
         self.lists[prune, vsis] = new
         return new
@@ -74,11 +80,22 @@ class VsiLists:
         used.users -= 1
         if not used.users:
             del self.lists[used.prune, used.vsis]
-            self._free(used)
+            self.unused.append(used)
+            self.free_unused()
+
+    def free_unused(self) -> None:
+        """Give back what nobody uses; what firmware refuses waits for the next time."""
+        waiting, self.unused = self.unused, []
+        for one in waiting:
+            try:
+                self._free(one)
+            except LinuxError:
+                self.unused.append(one)
 
     def reset(self) -> None:
         """A reset of the function took all of them."""
         self.lists.clear()
+        self.unused.clear()
 
     def _allocate(self, prune: bool) -> int:
         data = AqResource.of(RES_TYPE=_kind(prune), NUM_ELEMS=1).to_bytes() + bytes(2)

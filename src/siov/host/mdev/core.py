@@ -95,7 +95,7 @@ class MdevCore:
         with self._list_lock:
             parent.unregistering = True  # from here on nothing is created
         for mdev in parent.children:
-            if mdev.active:
+            if self._claim(mdev):
                 self._remove_common(mdev)
         parent.undo.close()
 
@@ -116,17 +116,20 @@ class MdevCore:
             with ExitStack() as undo:
                 mdev.ops = parent.ops.create(mdev)
                 undo.callback(parent.ops.remove, mdev)
+                self._check_parent(parent)  # it may have gone while the driver was busy
                 self.bus.add_device(mdev)
                 undo.callback(mdev.unregister)
                 mdev.trace("mdev_create_sysfs_files")
                 sysfs_create_link(mtype.devices, mdev, mdev.name)
                 undo.callback(sysfs_remove_link, mtype.devices, mdev.name)
                 sysfs_create_link(mdev, mtype, "mdev_type")
+                with self._list_lock:
+                    self._check_parent(parent)  # from here on its unregistration finds this one
+                    mdev.active = True
                 undo.pop_all()
         except BaseException:
             self.devices.pop(uuid, None)
             raise
-        mdev.active = True
         return mdev
 
     def remove(self, mdev: MdevDevice, *, force: bool = False) -> None:
@@ -138,17 +141,16 @@ class MdevCore:
         mdev.trace("mdev_device_remove")
         if mdev.opener is not None and not force:
             raise LinuxError(EBUSY, f"mdev {mdev.name} is open; close it first, or force its removal")
-        with self._list_lock:
-            if not mdev.active:
-                raise LinuxError(EAGAIN, f"mdev {mdev.name} is being made or removed; try again")
-            mdev.active = False
+        if not self._claim(mdev):
+            raise LinuxError(EAGAIN, f"mdev {mdev.name} is being made or removed; try again")
         self._remove_common(mdev)
 
     def find(self, uuid: UUID | str) -> MdevDevice:
         """The instance of that UUID; ENODEV naming those there are."""
-        found = next((mdev for mdev in self.devices.values() if mdev.name == str(uuid).lower()), None)
+        known = list(self.devices.values())
+        found = next((mdev for mdev in known if mdev.name == str(uuid).lower()), None)
         if found is None:
-            have = choices(mdev.name for mdev in self.devices.values())
+            have = choices(mdev.name for mdev in known)
             raise LinuxError(ENODEV, f"no mdev {uuid}; there is {have}; list them with 'siov mdev list'")
         return found
 
@@ -158,8 +160,7 @@ class MdevCore:
         if taken is not None:
             where = f"{taken.mtype.name} on {taken.parent.name}"
             raise LinuxError(EEXIST, f"UUID {uuid} is taken by the {where}; choose another")
-        if parent.unregistering:
-            raise LinuxError(ENODEV, f"{parent.dev.name} is no mdev parent any more")
+        self._check_parent(parent)
         if parent.left == 0:
             raise LinuxError(
                 EUSERS,
@@ -170,9 +171,19 @@ class MdevCore:
         mdev = self.devices[uuid] = MdevDevice(uuid, mtype, groups)
         return mdev
 
+    @staticmethod
+    def _check_parent(parent: MdevParent) -> None:
+        if parent.unregistering:
+            raise LinuxError(ENODEV, f"{parent.dev.name} is no mdev parent any more")
+
+    def _claim(self, mdev: MdevDevice) -> bool:
+        """Whether the caller is the one who is to remove it."""
+        with self._list_lock:
+            active, mdev.active = mdev.active, False
+        return active
+
     def _remove_common(self, mdev: MdevDevice) -> None:
         """Links, device, then the driver's part; what is gone already, with the parent, is passed over."""
-        mdev.active = False
         mdev.trace("mdev_device_remove_common")
         sysfs_remove_link(mdev, "mdev_type")
         sysfs_remove_link(mdev.mtype.devices, mdev.name)
@@ -186,8 +197,8 @@ class MdevCore:
     def inspect(self) -> dict[str, Any]:
         """Parents with their types, and the instances."""
         return {
-            "parents": {dev.name: parent.inspect() for dev, parent in self.parents.items()},
-            "devices": {mdev.name: mdev.inspect() for mdev in self.devices.values()},
+            "parents": {dev.name: parent.inspect() for dev, parent in list(self.parents.items())},
+            "devices": {mdev.name: mdev.inspect() for mdev in list(self.devices.values())},
         }
 
 

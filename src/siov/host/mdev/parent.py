@@ -94,7 +94,7 @@ class MdevParent:
     @property
     def children(self) -> list[MdevDevice]:
         """Its instances, the oldest first."""
-        return [mdev for mdev in self.core.devices.values() if mdev.mtype.owner is self]
+        return [mdev for mdev in list(self.core.devices.values()) if mdev.mtype.owner is self]
 
     @property
     def left(self) -> int | None:

@@ -67,11 +67,12 @@ class HostSource:
             self._before(event)
         for watcher in self.watchers:
             watcher(event)
-        if self._emit is not None:
+        emit = self._emit  # another thread may be about to end it
+        if emit is not None:
             teller = _teller()
             kind = kind_of(event.function, str(teller.f_globals.get("__name__")))
             subject = event.subject.removeprefix("/")
-            self._emit(kind, subject, event.function, event.detail, caller=teller, opens=True)
+            emit(kind, subject, event.function, event.detail, caller=teller, opens=True)
 
 
 def _teller() -> FrameType:
@@ -110,8 +111,9 @@ class InterruptSource:
         self._irqs.around, self._emit = None, None
 
     def _around(self, irq: Irq, name: str, handler: Handler) -> None:
-        if self._emit is not None:
+        emit = self._emit
+        if emit is not None:
             where = f"cpu{irq.cpu} vector {irq.vector:#x}"
             fields = {"cpu": irq.cpu, "vector": irq.vector}
-            self._emit(Kind.INTERRUPT, name, "interrupt", where, fields, caller=sys._getframe(0), opens=True)
+            emit(Kind.INTERRUPT, name, "interrupt", where, fields, caller=sys._getframe(0), opens=True)
         handler()

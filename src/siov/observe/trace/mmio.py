@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from collections.abc import Collection
 from types import FrameType
 from typing import ClassVar, Protocol
@@ -44,7 +44,7 @@ class MmioTap:
     What looking at an access breaks is counted in `errors`, and does not reach who made it.
     """
 
-    __slots__ = ("_emit", "_inner", "_starts", "_windows", "errors", "read", "write")
+    __slots__ = ("_emit", "_inner", "_map", "errors", "read", "write")
 
     read: _Read
     write: _Write
@@ -55,8 +55,8 @@ class MmioTap:
     def __init__(self, inner: Mmio) -> None:
         self._inner = inner
         self.read, self.write = inner.read, inner.write
-        self._windows: list[Window] = []
-        self._starts: list[int] = []
+        # Windows and where they begin, in order; replaced as a whole, for other threads look at it.
+        self._map: tuple[list[int], list[Window]] = ([], [])
         self._emit: Emit | None = None
         self.errors = 0
 
@@ -67,21 +67,22 @@ class MmioTap:
 
     def add(self, window: Window) -> None:
         """Look at a range of addresses; of two that overlap, the one that begins later counts."""
-        at = bisect_right(self._starts, window.base)
-        self._windows.insert(at, window)
-        insort(self._starts, window.base)
+        self._set([*self._map[1], window])
         if self._emit is not None:
             window.begin()
 
     def remove(self, name: str) -> None:
         """Look no more at windows of that name."""
-        self._windows = [window for window in self._windows if window.name != name]
-        self._starts = [window.base for window in self._windows]
+        self._set([window for window in self._map[1] if window.name != name])
+
+    def _set(self, windows: list[Window]) -> None:
+        windows.sort(key=lambda window: window.base)
+        self._map = ([window.base for window in windows], windows)
 
     def listen(self, emit: Emit) -> None:
         """Tell what is read and written in the windows."""
         self._emit = emit
-        for window in self._windows:
+        for window in self._map[1]:
             window.begin()
         self.read, self.write = self._read, self._write
 
@@ -91,10 +92,10 @@ class MmioTap:
         self._emit = None
 
     def _window(self, address: int) -> Window | None:
-        for n in range(bisect_right(self._starts, address) - 1, -1, -1):
-            window = self._windows[n]
-            if address < window.base + window.size:
-                return window
+        starts, windows = self._map
+        for n in range(bisect_right(starts, address) - 1, -1, -1):
+            if address < windows[n].base + windows[n].size:
+                return windows[n]
         return None
 
     def _read(self, address: int, size: int) -> bytes:

@@ -56,6 +56,7 @@ def test_a_uuid_is_taken_with_or_without_a_newline_and_named_in_lower_case(sysfs
         "{" + UUIDS[0][1:-1] + "}",
         UUIDS[0][:-1] + "g",
         UUIDS[0].replace("-", "_"),
+        UUIDS[0].replace("-", "", 1)[:-1] + "-1",
         "urn:uuid:" + UUIDS[0],
         b"\xff" * 36,
         "\u0660" + UUIDS[0][1:],
@@ -131,3 +132,10 @@ def test_an_instance_that_is_being_made_can_not_be_removed(sysfs, mdev, ops):
     ops.within_create = lambda made: seen.append(refused(mdev.remove, made).errno)
     sysfs.write(CREATE, UUIDS[0])
     assert seen == [errno.EAGAIN]
+
+
+def test_a_parent_that_goes_while_an_instance_is_made_keeps_none(sysfs, mdev, ops, pf):
+    ops.within_create = lambda made: mdev.unregister_parent(pf)
+    assert refused(sysfs.write, CREATE, UUIDS[0]).errno == errno.ENODEV
+    assert ops.calls == [("create", UUIDS[0]), ("remove", UUIDS[0])]
+    assert (mdev.devices, ops.pairs, sysfs.listdir("/sys/bus/mdev/devices")) == ({}, 8, [])

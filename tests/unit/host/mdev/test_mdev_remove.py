@@ -102,6 +102,27 @@ def test_a_driver_whose_remove_fails_is_reported_and_stops_no_other(sysfs, mdev,
     assert any("the firmware did not answer" in event.detail for event in events)
 
 
+@pytest.mark.parametrize("again", ["remove", "unregister_parent"])
+def test_a_removal_within_a_removal_does_it_once(sysfs, mdev, ops, pf, again):
+    sysfs.write(CREATE, UUIDS[0])
+    device = mdev.find(UUIDS[0])
+    user = User(device)
+    seen = []
+
+    def close() -> None:
+        device.opener = None
+        if again == "remove":
+            seen.append(refused(mdev.remove, device).errno)
+        else:
+            mdev.unregister_parent(pf)
+
+    user.close = close
+    mdev.remove(device, force=True)
+    assert seen == ([errno.EAGAIN] if again == "remove" else [])
+    assert ops.calls == [("create", UUIDS[0]), ("remove", UUIDS[0])]
+    assert mdev.devices == {}
+
+
 def test_nothing_can_be_created_once_the_parent_is_going(sysfs, mdev, ops, pf):
     sysfs.write(CREATE, UUIDS[0])
     seen = []

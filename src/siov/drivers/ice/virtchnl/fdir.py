@@ -7,11 +7,11 @@ another's VSI is refused as such, without data.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from errno import EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, ETIMEDOUT
+from errno import ENOENT, ENOMEM, ENOSPC, ETIMEDOUT
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from siov.drivers.ice.fdir import FdirFilter
+from siov.drivers.ice.fdir import FdirError, FdirFilter
 from siov.drivers.ice.flow import Pattern
 from siov.drivers.ice.virtchnl.headers import headers_of
 from siov.host.linux import LinuxError
@@ -36,11 +36,7 @@ REGION_MAX = 7  # 128 queues
 BY_ERRNO = {
     ENOSPC: FdirStatus.RULE_NORESOURCE,
     ENOMEM: FdirStatus.RULE_NORESOURCE,
-    EEXIST: FdirStatus.RULE_EXIST,
-    EBUSY: FdirStatus.RULE_CONFLICT,
-    ENOENT: FdirStatus.RULE_NONEXIST,
     ETIMEDOUT: FdirStatus.RULE_TIMEOUT,
-    EINVAL: FdirStatus.RULE_INVALID,
 }
 
 
@@ -61,7 +57,7 @@ def add_fdir_filter(vf: VirtchnlVf, data: bytes) -> Reply:
     try:
         status, flow_id = _add(vf, request)
     except LinuxError as error:
-        status = BY_ERRNO.get(error.errno, FdirStatus.RULE_INVALID)
+        status = _status(error)
     echo = bytearray(data)
     FLOW_ID.pack_into(echo, FdirAdd.members["flow_id"].at, flow_id)
     STATUS.pack_into(echo, FdirAdd.members["status"].at, status)
@@ -89,6 +85,13 @@ def _add(vf: VirtchnlVf, request: FdirAdd) -> tuple[FdirStatus, int]:
     return FdirStatus.SUCCESS, flow_id
 
 
+def _status(error: LinuxError) -> FdirStatus:
+    """What to call an error of the VSI's."""
+    if isinstance(error, FdirError):
+        return error.status
+    return BY_ERRNO.get(error.errno, FdirStatus.RULE_INVALID)
+
+
 def del_fdir_filter(vf: VirtchnlVf, data: bytes) -> Reply:
     """DEL_FDIR_FILTER: the request echoed; a filter that hardware has lost is gone all the same."""
     request = FdirDel(data)
@@ -105,7 +108,7 @@ def _delete(vf: VirtchnlVf, flow_id: int) -> FdirStatus:
         vf.vsi.del_fdir(found.number)
     except LinuxError as error:
         if error.errno != ENOENT:
-            return BY_ERRNO.get(error.errno, FdirStatus.RULE_INVALID)
+            return _status(error)
     del vf.fdir[flow_id]
     del vf.fdir_keys[found.wanted.pattern.key()]
     return FdirStatus.SUCCESS

@@ -6,7 +6,7 @@ from errno import ENOENT
 from typing import TYPE_CHECKING
 
 from siov.drivers.ice.flow import Header
-from siov.drivers.ice.rss import DEFAULT_HENA
+from siov.drivers.ice.rss import DEFAULT_HENA, HASHES
 from siov.drivers.ice.virtchnl.headers import headers_of
 from siov.host.linux import LinuxError
 from siov.spec.virtchnl import (
@@ -51,7 +51,7 @@ def config_rss_hfunc(vf: VirtchnlVf, data: bytes) -> Reply:
     head = RssHfunc(data)
     if head.vsi_id != vf.vsi.num or head.rss_algorithm not in ALGORITHMS:
         return Status.ERR_PARAM
-    vf.vsi.set_rss_algorithm(head.rss_algorithm)
+    vf.vsi.set_rss_hash(HASHES[RssAlgorithm(head.rss_algorithm)])
     return Status.SUCCESS
 
 
@@ -84,7 +84,7 @@ def add_rss_cfg(vf: VirtchnlVf, data: bytes) -> Reply:
         return Status.ERR_PARAM
     if headers not in vf.rss_flows and len(vf.rss_flows) >= vf.limits.rss_flows:
         return Status.ERR_NO_MEMORY
-    vf.vsi.add_rss_cfg(headers, algorithm)
+    vf.vsi.set_rss_cfg(headers, algorithm)
     vf.rss_flows[headers] = None
     return Status.SUCCESS
 
@@ -95,7 +95,7 @@ def del_rss_cfg(vf: VirtchnlVf, data: bytes) -> Reply:
     if algorithm not in ALGORITHMS:
         return Status.ERR_PARAM
     try:
-        vf.vsi.del_rss_cfg(headers)
+        vf.vsi.set_rss_cfg(headers, add=False)
     except LinuxError as error:
         if error.errno != ENOENT:
             raise

@@ -1,5 +1,6 @@
 """VLAN filters and offloads in both forms (ice_vc_process_vlan_msg, ice_vc_add_vlan_v2_msg and their kin).
 
+A VF receives frames of all VLANs until it has a filter for one; VLAN 0, untagged frames, is always let in.
 The device takes single tags, so the second form offers the inner tag of 802.1Q alone (ice's "SVM").
 """
 
@@ -46,6 +47,8 @@ def _add(vf: VirtchnlVf, vid: int) -> None:
         except LinuxError as error:
             if error.errno != EEXIST:
                 raise
+        if not vf.vlans:
+            vf.vsi.set_vlan_filtering(True)
         vf.vlans.add(vid)
 
 
@@ -60,6 +63,8 @@ def _delete(vf: VirtchnlVf, vid: int) -> Reply:
         if error.errno != ENOENT:
             raise
     vf.vlans.discard(vid)
+    if not vf.vlans:
+        vf.vsi.set_vlan_filtering(False)
     return Status.SUCCESS
 
 
@@ -175,6 +180,7 @@ def _insert(vf: VirtchnlVf, data: bytes, on: bool) -> Reply:
     if not _setting_fits(vf, data):
         return Status.ERR_PARAM
     vf.vsi.set_vlan_insert(on)
+    vf.vlan_insert = on
     return Status.SUCCESS
 
 

@@ -10,7 +10,7 @@ from siov.drivers.ice.fdir import FdirFilter
 from siov.drivers.ice.flow import Header
 from siov.drivers.ice.link import LinkState
 from siov.drivers.ice.rxq import RxRing
-from siov.spec.e810 import RXDID
+from siov.spec.e810 import RXDID, RssHash
 from siov.spec.virtchnl import EthStats
 
 
@@ -73,8 +73,11 @@ class VsiOps(Protocol):
     def del_vlan(self, vid: int, tpid: int = 0x8100) -> None:
         """Undo `add_vlan`; ENOENT when it has not."""
 
-    def set_promisc(self, unicast: bool, multicast: bool) -> None:
+    def set_promisc(self, uni: bool, multi: bool) -> None:
         """Receive all unicast frames, all multicast ones, or neither."""
+
+    def set_vlan_filtering(self, on: bool) -> None:
+        """Receive no frames of other VLANs than those added, or of all."""
 
     def set_vlan_strip(self, on: bool, outer: bool = False, tpid: int = 0x8100) -> None:
         """Take tags out of received frames, or leave them in."""
@@ -85,32 +88,26 @@ class VsiOps(Protocol):
     def set_rss_key(self, key: bytes) -> None:
         """The 52 bytes that the hash is made with."""
 
-    def set_rss_lut(self, table: bytes) -> None:
+    def set_rss_lut(self, lut: bytes) -> None:
         """The table that the hash chooses a queue from."""
 
-    def set_rss_algorithm(self, algorithm: int) -> None:
-        """The hash function (spec RssAlgorithm)."""
+    def set_rss_hash(self, kind: RssHash) -> None:
+        """The hash function."""
 
-    def add_rss_cfg(self, headers: Sequence[Header], algorithm: int) -> None:
-        """Hash packets with these headers by the fields that count; the same again does nothing."""
-
-    def del_rss_cfg(self, headers: Sequence[Header]) -> None:
-        """Undo `add_rss_cfg`, or what is hashed from the start; ENOENT when there is no such thing."""
+    def set_rss_cfg(self, headers: Sequence[Header], algorithm: int = 0, *, add: bool = True) -> None:
+        """Hash packets with these headers by the fields that count, or no longer; ENOENT if they weren't."""
 
     def set_rss_hena(self, hena: int) -> None:
         """Hash packet types (spec Hena) by addresses and ports, and forget every other choice of fields."""
 
     def add_fdir(self, wanted: FdirFilter) -> int:
-        """Program a flow director filter; its number. ENOSPC, EEXIST, EBUSY (conflict), ETIMEDOUT, EINVAL."""
+        """Program a flow director filter; its number. `FdirError` says why not."""
 
     def del_fdir(self, number: int) -> None:
         """Take a filter away; ENOENT when there is none of this number."""
 
     def stats(self) -> EthStats:
         """What it has received and sent since it was made."""
-
-    def remove_filters(self) -> None:
-        """Take away every rule and filter that is the VSI's: MAC, VLAN, promiscuous, flow director, RSS."""
 
 
 class VfOwner(Protocol):
