@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, ValidationError, model_validator
 
 from siov.errors import ScenarioError
+from siov.scenario_guest import GuestSpec, TrafficSpec, place_of
 from siov.scenario_model import UNITS, Id16, Model, Name, Part, Place, Size, parse_place, parse_size
 from siov.scenario_nic import IceSpec, NicSpec
 
@@ -243,6 +244,8 @@ class Scenario(Model):
     iommu: IommuSpec | None = None
     space: tuple[SpaceSpec, ...] = ()
     vm: tuple[VmSpec, ...] = ()
+    guest: tuple[GuestSpec, ...] = ()
+    traffic: tuple[TrafficSpec, ...] = ()
 
     def devices(self) -> dict[tuple[str | None, int], list[tuple[str, int]]]:
         """Name and function number of each part, by the port it is behind and its device number."""
@@ -270,6 +273,29 @@ class Scenario(Model):
         return self
 
     @model_validator(mode="after")
+    def _guests(self) -> Scenario:
+        nics = [function.name for function in self.function if function.nic is not None]
+        uuids: set[str] = set()
+        for guest in self.guest:
+            for vdev in guest.vdevs:
+                if vdev.parent not in nics:
+                    have = ", ".join(nics) or "none"
+                    raise ValueError(f"a device of {guest.name} on {vdev.parent}: adapters are {have}")
+                if vdev.uuid in uuids:
+                    raise ValueError(f"two virtual devices have the UUID {vdev.uuid}")
+                uuids |= {vdev.uuid} if vdev.uuid is not None else set()
+        counts = {guest.name: len(guest.vdevs) for guest in self.guest}
+        if self.guest and (self.iommu is None or self.iommu.mode == "legacy"):
+            raise ValueError("guests' virtual devices need PASIDs: add [iommu] with mode scalable")
+        for traffic in self.traffic:
+            for end in (traffic.src, traffic.dst):
+                name, number = place_of(end)
+                if number >= counts.get(name, 0):
+                    have = ", ".join(f"{n}.0 to {n}.{c - 1}" for n, c in counts.items() if c) or "none"
+                    raise ValueError(f"traffic of {end}: guests' devices are {have}")
+        return self
+
+    @model_validator(mode="after")
     def _whole_devices(self) -> Scenario:
         for (behind, device), parts in self.devices().items():
             name, number = min(parts, key=lambda part: part[1])
@@ -288,7 +314,7 @@ class Scenario(Model):
     @model_validator(mode="after")
     def _names(self) -> Scenario:
         seen: set[str] = set()
-        parts: tuple[Part, ...] = (*self.root_port, *self.switch, *self.function, *self.vm)
+        parts: tuple[Part, ...] = (*self.root_port, *self.switch, *self.function, *self.vm, *self.guest)
         below = [f"{switch.name}.{n}" for switch in self.switch for n in range(switch.ports)]
         for name in [part.name for part in parts] + below:
             if name in seen:

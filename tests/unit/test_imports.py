@@ -24,6 +24,8 @@ MAY_IMPORT: dict[str, tuple[str, ...] | None] = {
     "siov.scenario": None,
     "siov.scenario_model": None,
     "siov.scenario_nic": None,
+    "siov.scenario_guest": None,
+    "siov.tenants": None,
     "siov.nics": None,
     "siov.topology": None,
     "siov.spaces": None,

@@ -14,6 +14,7 @@ from siov.scenario import parse
 from siov.spec.pcie import CapabilityId, Msix, Type0
 
 SCENARIO = {
+    "machine": {"cpus": 1},
     "root_port": [{"name": "rp", "at": "01.0"}],
     "function": [
         {

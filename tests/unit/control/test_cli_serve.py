@@ -70,3 +70,35 @@ def test_a_control_socket_needs_a_server(tmp_path):
     refused = siov("serve", "--socket", tmp_path / "s", "--control", tmp_path / "c")
     assert refused.returncode == 2
     assert "--control is of a server" in refused.stderr
+
+
+NIC = """
+[iommu]
+[[root_port]]
+name = "rp0"
+at = "01.0"
+[[function]]
+name = "nic0"
+behind = "rp0"
+model = "e810"
+nic = { mac = "02:00:00:00:00:01" }
+"""
+
+
+def test_a_virtual_device_of_a_served_adapter_is_made_shown_and_removed(tmp_path):
+    (tmp_path / "nic.toml").write_text(NIC)
+    path = tmp_path / "c"
+    with serving(tmp_path / "nic.toml", "--control", path) as process:
+        made = siov("mdev", "create", "--type", "ice-vdcm", "--control", path)
+        assert made.returncode == 0, made.stderr
+        uuid = made.stdout.strip()
+        (listed,) = json.loads(siov("mdev", "list", "--json", "--control", path).stdout)
+        assert listed == {"uuid": uuid, "parent": "0000:01:00.0", "type": "ice-vdcm", "open": False}
+        again = siov("mdev", "create", "--type", "ice-vdcm", "--uuid", uuid, "--control", path)
+        assert (again.returncode, "is taken" in again.stderr) == (2, True)
+        assert siov("mdev", "remove", uuid, "--control", path).returncode == 0
+        assert siov("mdev", "list", "--json", "--control", path).stdout == "[]\n"
+        assert siov("mdev", "create", "--type", "ice-avf", "--control", path).returncode == 0
+        process.send_signal(signal.SIGTERM)  # with a virtual device still there
+        assert process.wait(120) == 0
+    assert not path.exists()
