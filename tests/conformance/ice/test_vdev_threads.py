@@ -7,7 +7,6 @@ import pytest
 
 from siov._core import Port
 from siov.drivers.ice.services import poll_by_sleep
-from siov.threads import Threads
 from siov.vdevs import vdcm_host
 
 from .test_vdev_reset import DEVCTL, RING, load_transmit_queue, reported
@@ -24,16 +23,12 @@ def cable() -> tuple[Port, Port]:
 
 @pytest.fixture
 def server(cable):
-    server = VdcmServer(port=cable[0], host=vdcm_host)
-    server.pump = lambda: None
-    server.services.poll = poll_by_sleep
-    threads = Threads(server.rc, [server.function])
-    threads.start()
+    server = VdcmServer(port=cable[0], host=vdcm_host, threads=True)
     try:
         yield server
-        assert threads.failures == []
+        assert server.threads.failures == []
     finally:
-        threads.stop()
+        server.threads.stop()
 
 
 def test_once_a_reset_is_done_nothing_lands_however_busy_the_device_was(server, cable):
