@@ -103,7 +103,7 @@ class VdcmDevice:
             self.adi.clear_mailbox()
             self.adi.trigger_reset()
             self.adi.close()
-            self.vdcm.empty_mailbox()
+            self.dropped += self.vdcm.drop_messages(self.adi.vf_id)
             self._forget()
             self.adi.ena_mapping()
             self.adi.cfg_pasid(None)
@@ -210,7 +210,7 @@ class VdcmDevice:
 
     # What VDCM does with it.
 
-    def message(self, op: int, data: bytes) -> None:
+    def handle(self, op: int, data: bytes) -> None:
         """A message of the guest's has come."""
         if self.listening:
             self.messages.handle(op, data)
@@ -273,7 +273,7 @@ class VdcmDevice:
     def _ice_reset_vf(self, *, notify: bool = False, empty: bool = False) -> None:
         """Reset the virtual device (ice_reset_vf); when it returns, no DMA of before is under way.
 
-        `empty` hands out the function's mailbox, so that no message of before is heard after.
+        `empty` drops what the guest has sent, so that no message of before is heard after.
         """
         with self.pf.lock:
             if self.resetting:
@@ -290,7 +290,7 @@ class VdcmDevice:
                 self.adi.trigger_reset()
                 self.adi.close()
                 if empty:
-                    self.vdcm.empty_mailbox()
+                    self.dropped += self.vdcm.drop_messages(self.adi.vf_id)
                 self._forget()
                 self._zap()
                 self.adi.cfg_pasid(self.adi.pasid)
