@@ -36,8 +36,8 @@ from siov.observe.trace import Tracer
 from siov.scenario import Scenario, load
 from siov.scenario_nic import NicSpec
 from siov.spaces import Space, add_space
-from siov.tenants import Tenants
 from siov.spec.vdev import AVF_DEVICE, SIOV_DEVICE, AvfBar0, VdevBar0
+from siov.tenants import Tenants
 from siov.threads import Threads
 from siov.topology import build_topology
 from siov.vms import GuestVm, add_vm
@@ -104,6 +104,10 @@ class Platform:
     def boot(self) -> None:
         """What happens before anybody logs in: enumeration, the modules of what was found, the guests."""
         self.enumerate()
+        self.boot_host()
+
+    def boot_host(self) -> None:
+        """Boot what has been enumerated: modules, then guests with their traffic."""
         self.load()
         self._boot_guests()
 
@@ -207,7 +211,8 @@ class Platform:
         """Start the embedded guests and their traffic."""
         if not self.scenario.guest:
             return
-        assert self.memory is not None and self.iommu is not None, "the scenario was checked for a unit"
+        assert self.memory is not None, "enumeration comes first"
+        assert self.iommu is not None, "a scenario with guests is checked for a unit"
         parents = {name: pf.dev.name for name, pf in self._loaded().pfs.items()}
         self.tenants = Tenants(
             self.memory,

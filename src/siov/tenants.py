@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from siov._core import Bus, Clock, GuestLoop
 from siov.drivers.iavf import Iavf, IavfConfig, QueuePair
@@ -88,6 +89,7 @@ class Tenant:
             core = self.vdev.guest.core.engine
             self.seat = self.loop.add(core, self.driver.mac, direct_map=DIRECT_MAP, seed=SEED, echo=True)
             self.driver.up()
+            self.driver.service()  # the link's state comes behind the last reply
 
     def stop(self) -> None:
         """Let the device go."""
@@ -223,13 +225,26 @@ class Tenants:
         self.all.clear()
         self.vms.clear()
 
-    def results(self) -> dict[str, dict[str, object]]:
+    def results(self) -> dict[str, dict[str, Any]]:
         """What each virtual device's guest has done and found, by GUEST.N."""
         return {
             tenant.name: self.loop.results(tenant.seat)
             for tenant in self.all.values()
             if tenant.seat is not None
         }
+
+    @property
+    def done(self) -> bool:
+        """Whether everything that was to be sent is, and has been answered where that is due."""
+        return all(
+            sender["done"] for result in self.results().values() for sender in result["senders"]
+        ) and not any(result["under_way"] for result in self.results().values())
+
+    @property
+    def wrong(self) -> int:
+        """Frames that arrived changed, twice, out of order, or with a wrong tag or status."""
+        kinds = ("duplicated", "reordered", "corrupt", "wrong_tag", "wrong_status")
+        return sum(result["checked"][kind] for result in self.results().values() for kind in kinds)
 
     def inspect(self) -> dict[str, object]:
         """The machines."""
