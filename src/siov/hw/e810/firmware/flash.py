@@ -135,7 +135,8 @@ class Flash:
 
     def sum(self) -> int:
         """The sum of the shadow RAM's words, modulo 2 to the 16: CHECKSUM when it is whole."""
-        return sum(struct.unpack(f"<{SHADOW_RAM // 2}H", self.shadow)) & 0xFFFF
+        words: tuple[int, ...] = struct.unpack(f"<{SHADOW_RAM // 2}H", self.shadow)
+        return sum(words) & 0xFFFF
 
     def recalculate(self) -> int:
         """Make the checksum right; gives its word."""
