@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from siov.cli.guest_tables import devices, traffic
+from siov.cli.limits import raise_file_limit
 from siov.cli.pci_names import pci_names
 from siov.errors import SiovError
 from siov.host.lspci import Options, render
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise SiovError(f"--duration {args.duration:g}: more than 0 seconds, and at most a day")
     if args.json is not None and not args.json.parent.is_dir():
         raise SiovError(f"--json {args.json}: there is no folder {args.json.parent}")
+    raise_file_limit()
     platform = build(load(args.scenario) if args.scenario else None)
     tlps: Counter[str] = Counter()
     platform.root_complex.trace = lambda _, tlp: tlps.update([_kind(tlp)])

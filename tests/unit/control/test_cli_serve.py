@@ -38,7 +38,13 @@ def test_it_answers_on_the_default_socket_until_a_signal_ends_it_and_leaves_noth
     with serving(env=env) as process:
         # The built-in server: its eight virtual devices are in use.
         found = siov("mdev", "list", "--json", env=env)
-        assert [one["open"] for one in json.loads(found.stdout)] == [True] * 8
+        devices = json.loads(found.stdout)
+        assert [one["open"] for one in devices] == [True] * 8
+        # Its guests run: they send until all is sent.
+        counters = siov("ethtool", "-S", devices[0]["uuid"], env=env).stdout
+        assert counters.startswith("NIC statistics:")
+        looked = siov("inspect", "host/guests", "--json", env=env)
+        assert set(json.loads(looked.stdout)) == {"vm1", "vm2", "vm3", "vm4"}
         refused = siov("mdev", "create", "--type", "ice-tpyo", env=env)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert refused.stderr.startswith("siov: there is no mdev type 'ice-tpyo'; there is ice-avf")
