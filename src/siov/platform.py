@@ -9,6 +9,7 @@ from pathlib import Path
 from siov._core import Bus, Clock, Nic, Port, RegFile
 from siov.drivers.ice.services import Services, poll_by_sleep
 from siov.errors import ScenarioError
+from siov.guest_ethtool import GuestEthtool
 from siov.host.core import DriverCore
 from siov.host.iommu.ids import Ids, pasid_allocator
 from siov.host.iommu.iommu import IntelIommu
@@ -115,7 +116,8 @@ class Platform:
         """Load ice for the adapters; nothing without any."""
         if self.memory is None or not self.threads.nics:
             return
-        services = Services(self.memory, self.irqs, self.iommu, poll=self._poll)
+        vectors = self.scenario.ice.vectors
+        services = Services(self.memory, self.irqs, self.iommu, poll=self._poll, vectors=vectors)
         self.ice = IceModule.load(
             self.pci,
             services,
@@ -136,7 +138,10 @@ class Platform:
             ice.unload()
 
     def netdev(self, name: str) -> Netdev:
-        """An interface of the host, by its adapter's name, or a virtual device's, by UUID."""
+        """An interface: the host's by its adapter's name, a virtual device by UUID, a guest's as GUEST.N."""
+        tenant = self.tenants.find(name) if self.tenants is not None else None
+        if tenant is not None:
+            return Netdev(GuestEthtool(tenant), tenant.lock)
         return self._loaded().netdev(name)
 
     def bridge(self, name: str) -> BridgePort:

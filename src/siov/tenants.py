@@ -20,7 +20,7 @@ from siov.host.mdev import Mdevctl
 from siov.host.physmem import PhysMem
 from siov.hw.cpu import Core
 from siov.hw.memory import HostDram
-from siov.scenario_guest import GuestSpec, TrafficSpec, VdevSpec, place_of
+from siov.scenario_guest import GuestSpec, TrafficSpec, VdevSpec
 from siov.threads import Threads
 
 log = logging.getLogger("siov")
@@ -81,13 +81,28 @@ class Tenant:
         """Bring the driver up, as insmod and ip link set up do; `IavfError` when it can't be."""
         spec = self.spec
         config = IavfConfig(
-            queue_pairs=spec.queues, tx_entries=spec.entries, rx_entries=spec.entries, itr=spec.itr
+            queue_pairs=spec.queues,
+            tx_entries=spec.entries,
+            rx_entries=spec.entries,
+            itr=spec.itr,
+            vlan_strip=spec.vlan is not None,
+            vlan_insert=spec.vlan is not None,
         )
         with self.lock:
             self.driver = Iavf(self.vdev, self, config)
             self.driver.probe()
             core = self.vdev.guest.core.engine
-            self.seat = self.loop.add(core, self.driver.mac, direct_map=DIRECT_MAP, seed=SEED, echo=True)
+            self.seat = self.loop.add(
+                core,
+                self.driver.mac,
+                direct_map=DIRECT_MAP,
+                seed=SEED,
+                echo=True,
+                vlan=spec.vlan,
+                tag=spec.vlan,
+            )
+            if spec.vlan is not None:
+                self.driver.add_vlan(spec.vlan)
             self.driver.up()
             self.driver.service()  # the link's state comes behind the last reply
 
@@ -188,6 +203,7 @@ class Tenants:
             rate=spec.rate,
             depth=spec.depth,
             seed=spec.seed or SEED,
+            tag=sender.spec.vlan,
             path=spec.file,
         )
 
@@ -273,8 +289,13 @@ class Tenants:
             if tenant.vdev.eventfds and taken(tenant.vdev.eventfds[0]):
                 tenant.service()
 
+    def find(self, text: str) -> Tenant | None:
+        """A device of a guest, by GUEST or GUEST.N."""
+        guest, _, number = text.partition(".")
+        return self.all.get((guest, int(number or 0))) if number.isdecimal() or not number else None
+
     def _tenant(self, text: str) -> Tenant:
-        tenant = self.all.get(place_of(text))
+        tenant = self.find(text)
         if tenant is None:
             have = ", ".join(self._names()) or "none"
             raise ScenarioError(f"there is no device {text} of a guest; there are {have}")
