@@ -1,4 +1,4 @@
-"""ethtool inside an embedded guest: what its driver has, and what it asked of the adapter (iavf_ethtool.c)."""
+"""ethtool inside an embedded guest, on its driver (iavf_ethtool.c)."""
 
 from __future__ import annotations
 
