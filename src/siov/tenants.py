@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from siov._core import Bus, Clock, GuestLoop
@@ -165,6 +166,7 @@ class Tenants:
     all: dict[tuple[str, int], Tenant] = field(default_factory=dict)
     loop: GuestLoop = field(init=False)
     failures: list[Exception] = field(default_factory=list)
+    _vpids: dict[str, int] = field(default_factory=dict)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -173,7 +175,9 @@ class Tenants:
 
     def add(self, spec: GuestSpec) -> EmbeddedVm:
         """Make a machine with its virtual devices, whose drivers are up; the errors of all that."""
-        core = Core(f"{spec.name}-cpu0", self.dram.core, vpid=FIRST_VPID + len(self.vms))
+        taken = self._vpids.values()
+        vpid = self._vpids[spec.name] = next(number for number in count(FIRST_VPID) if number not in taken)
+        core = Core(f"{spec.name}-cpu0", self.dram.core, vpid=vpid)
         vm = EmbeddedVm(
             spec.name, self.mem, spec.memory, core, self.iommu, self.pasids, Waiting(self.threads)
         )
@@ -229,17 +233,24 @@ class Tenants:
         self._service()
         return worked or bool(exits)
 
+    def remove(self, name: str) -> None:
+        """Shut a guest down and remove its virtual devices; nothing of it is left, and the others go on."""
+        if name not in self.vms:
+            raise ScenarioError(f"there is no guest {name}; there are {', '.join(self.vms) or 'none'}")
+        tenants = [tenant for (guest, _), tenant in self.all.items() if guest == name]
+        for tenant in tenants:
+            tenant.stop()
+        self.vms[name].close()
+        for tenant in tenants:
+            self.mdev.remove(tenant.uuid)
+        self.all = {key: tenant for key, tenant in self.all.items() if key[0] != name}
+        del self.vms[name], self._vpids[name]
+
     def close(self) -> None:
         """Shut every guest down and remove its virtual devices; nothing of them is left."""
         self.stop()
-        for tenant in self.all.values():
-            tenant.stop()
-        for vm in self.vms.values():
-            vm.close()
-        for tenant in self.all.values():
-            self.mdev.remove(tenant.uuid)
-        self.all.clear()
-        self.vms.clear()
+        for name in list(self.vms):
+            self.remove(name)
 
     def results(self) -> dict[str, dict[str, Any]]:
         """What each virtual device's guest has done and found, by GUEST.N."""

@@ -96,7 +96,9 @@ def test_a_reset_takes_the_pages_away_and_the_driver_comes_back_and_goes_on(pair
     assert tenant.vdev.slots == {}
     tenant.driver.service()
     assert (tenant.driver.state, tenant.driver.counts["resets"]) == (State.RUNNING, 1)
-    pair.tenants.step()  # buffers are posted again
+    for _ in range(8):  # pages are touched anew, buffers posted
+        pair.tenants.step()
+        pair.pump()
     pair.tenants.loop.send(
         pair.tenants.all["vm1", 0].seat, "request", tenant.driver.mac, sizes=[64], count=50, seed=0x510F
     )
