@@ -59,6 +59,10 @@ class GuestServer:
         assert isinstance(function, E810Function)
         self.function = function
 
+    def close(self) -> None:
+        """Shut the guests down and unload the driver."""
+        self.platform.unload()
+
     def add(self, name: str, *types: str, **more: Any) -> Tenant:
         """One more guest, ready to receive; its first device."""
         self.tenants.add(GuestSpec.model_validate(guest(name, *types, **more)))
