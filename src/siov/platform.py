@@ -9,6 +9,7 @@ from pathlib import Path
 from siov._core import Bus, Clock, Nic, Port, RegFile
 from siov.drivers.ice.services import Services, poll_by_sleep
 from siov.errors import ScenarioError
+from siov.guest_ethtool import GuestEthtool
 from siov.host.core import DriverCore
 from siov.host.iommu.ids import Ids, pasid_allocator
 from siov.host.iommu.iommu import IntelIommu
@@ -36,8 +37,8 @@ from siov.observe.trace import Tracer
 from siov.scenario import Scenario, load
 from siov.scenario_nic import NicSpec
 from siov.spaces import Space, add_space
-from siov.tenants import Tenants
 from siov.spec.vdev import AVF_DEVICE, SIOV_DEVICE, AvfBar0, VdevBar0
+from siov.tenants import Tenants
 from siov.threads import Threads
 from siov.topology import build_topology
 from siov.vms import GuestVm, add_vm
@@ -104,6 +105,10 @@ class Platform:
     def boot(self) -> None:
         """What happens before anybody logs in: enumeration, the modules of what was found, the guests."""
         self.enumerate()
+        self.boot_host()
+
+    def boot_host(self) -> None:
+        """Boot what has been enumerated: modules, then guests with their traffic."""
         self.load()
         self._boot_guests()
 
@@ -111,7 +116,8 @@ class Platform:
         """Load ice for the adapters; nothing without any."""
         if self.memory is None or not self.threads.nics:
             return
-        services = Services(self.memory, self.irqs, self.iommu, poll=self._poll)
+        vectors = self.scenario.ice.vectors
+        services = Services(self.memory, self.irqs, self.iommu, poll=self._poll, vectors=vectors)
         self.ice = IceModule.load(
             self.pci,
             services,
@@ -132,7 +138,10 @@ class Platform:
             ice.unload()
 
     def netdev(self, name: str) -> Netdev:
-        """An interface of the host, by its adapter's name, or a virtual device's, by UUID."""
+        """An interface: the host's by its adapter's name, a virtual device by UUID, a guest's as GUEST.N."""
+        tenant = self.tenants.find(name) if self.tenants is not None else None
+        if tenant is not None:
+            return Netdev(GuestEthtool(tenant), tenant.lock)
         return self._loaded().netdev(name)
 
     def bridge(self, name: str) -> BridgePort:
@@ -208,7 +217,8 @@ class Platform:
         """Start the embedded guests and their traffic."""
         if not self.scenario.guest:
             return
-        assert self.memory is not None and self.iommu is not None, "the scenario was checked for a unit"
+        assert self.memory is not None, "enumeration comes first"
+        assert self.iommu is not None, "a scenario with guests is checked for a unit"
         parents = {name: pf.dev.name for name, pf in self._loaded().pfs.items()}
         self.tenants = Tenants(
             self.memory,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 from siov._core import Bus, Clock, GuestLoop
 from siov.drivers.iavf import Iavf, IavfConfig, QueuePair
@@ -20,7 +21,7 @@ from siov.host.mdev import Mdevctl
 from siov.host.physmem import PhysMem
 from siov.hw.cpu import Core
 from siov.hw.memory import HostDram
-from siov.scenario_guest import GuestSpec, TrafficSpec, VdevSpec, place_of
+from siov.scenario_guest import GuestSpec, TrafficSpec, VdevSpec
 from siov.threads import Threads
 
 log = logging.getLogger("siov")
@@ -81,14 +82,30 @@ class Tenant:
         """Bring the driver up, as insmod and ip link set up do; `IavfError` when it can't be."""
         spec = self.spec
         config = IavfConfig(
-            queue_pairs=spec.queues, tx_entries=spec.entries, rx_entries=spec.entries, itr=spec.itr
+            queue_pairs=spec.queues,
+            tx_entries=spec.entries,
+            rx_entries=spec.entries,
+            itr=spec.itr,
+            vlan_strip=spec.vlan is not None,
+            vlan_insert=spec.vlan is not None,
         )
         with self.lock:
             self.driver = Iavf(self.vdev, self, config)
             self.driver.probe()
             core = self.vdev.guest.core.engine
-            self.seat = self.loop.add(core, self.driver.mac, direct_map=DIRECT_MAP, seed=SEED, echo=True)
+            self.seat = self.loop.add(
+                core,
+                self.driver.mac,
+                direct_map=DIRECT_MAP,
+                seed=SEED,
+                echo=True,
+                vlan=spec.vlan,
+                tag=spec.vlan,
+            )
+            if spec.vlan is not None:
+                self.driver.add_vlan(spec.vlan)
             self.driver.up()
+            self.driver.service()  # the link's state comes behind the last reply
 
     def stop(self) -> None:
         """Let the device go."""
@@ -190,6 +207,7 @@ class Tenants:
             rate=spec.rate,
             depth=spec.depth,
             seed=spec.seed or SEED,
+            tag=sender.spec.vlan,
             path=spec.file,
         )
 
@@ -234,13 +252,26 @@ class Tenants:
         for name in list(self.vms):
             self.remove(name)
 
-    def results(self) -> dict[str, dict[str, object]]:
+    def results(self) -> dict[str, dict[str, Any]]:
         """What each virtual device's guest has done and found, by GUEST.N."""
         return {
             tenant.name: self.loop.results(tenant.seat)
             for tenant in self.all.values()
             if tenant.seat is not None
         }
+
+    @property
+    def done(self) -> bool:
+        """Whether everything that was to be sent is, and has been answered where that is due."""
+        return all(
+            sender["done"] for result in self.results().values() for sender in result["senders"]
+        ) and not any(result["under_way"] for result in self.results().values())
+
+    @property
+    def wrong(self) -> int:
+        """Frames that arrived changed, twice, out of order, or with a wrong tag or status."""
+        kinds = ("duplicated", "reordered", "corrupt", "wrong_tag", "wrong_status")
+        return sum(result["checked"][kind] for result in self.results().values() for kind in kinds)
 
     def inspect(self) -> dict[str, object]:
         """The machines."""
@@ -269,8 +300,13 @@ class Tenants:
             if tenant.vdev.eventfds and taken(tenant.vdev.eventfds[0]):
                 tenant.service()
 
+    def find(self, text: str) -> Tenant | None:
+        """A device of a guest, by GUEST or GUEST.N."""
+        guest, _, number = text.partition(".")
+        return self.all.get((guest, int(number or 0))) if number.isdecimal() or not number else None
+
     def _tenant(self, text: str) -> Tenant:
-        tenant = self.all.get(place_of(text))
+        tenant = self.find(text)
         if tenant is None:
             have = ", ".join(self._names()) or "none"
             raise ScenarioError(f"there is no device {text} of a guest; there are {have}")

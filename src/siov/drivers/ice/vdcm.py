@@ -88,7 +88,9 @@ class IceVdcm:
         with self.pf.lock:
             self.pf.dev.trace("ice_vdcm_create", f"{mdev.name} {kind.group}")
             self.pf.dev.trace("ice_vdcm_alloc_adi")
-            adi = ice_create_adi(self.pf, kind.pairs, kind.vectors, name=f"ice-vdcm-{mdev.name}")
+            adi = ice_create_adi(
+                self.pf, kind.pairs, kind.vectors, self.pf.services.vectors, f"ice-vdcm-{mdev.name}"
+            )
             try:
                 device = VdcmDevice(self, kind.personality, adi)
             except BaseException:
@@ -147,7 +149,8 @@ class IceVdcm:
 
     @property
     def _vectors_free(self) -> int:
-        return self.pf.irqs.msix_free + self.pf.irqs.ims_free
+        irqs, which = self.pf.irqs, self.pf.services.vectors
+        return (irqs.msix_free if which != "ims" else 0) + (irqs.ims_free if which != "msix" else 0)
 
     def _forget(self) -> None:
         self.pf.mbx.receive(None)
