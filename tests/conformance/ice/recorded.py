@@ -127,7 +127,12 @@ class RecordedDriver(User):
         if op == Op.CONFIG_VSI_QUEUES:
             txq = TxqInfo.of(vsi_id=vsi, ring_len=512, dma_ring_addr=TX_RING)
             rxq = RxqInfo.of(
-                vsi_id=vsi, ring_len=512, databuffer_size=2048, max_pkt_size=1522, rxdid=1, dma_ring_addr=RX_RING
+                vsi_id=vsi,
+                ring_len=512,
+                databuffer_size=2048,
+                max_pkt_size=1522,
+                rxdid=1,
+                dma_ring_addr=RX_RING,
             )
             head = VsiQueueConfigInfo.of(vsi_id=vsi, num_queue_pairs=1).data
             return head + QueuePairInfo.of(txq=txq, rxq=rxq).data + bytes(QueuePairInfo.size)

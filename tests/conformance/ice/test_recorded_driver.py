@@ -16,7 +16,7 @@ from siov.spec.virtchnl import Op
 from siov.vdevs import vdcm_host
 
 from .recorded import MESSAGES, SHUTDOWN, Access, RecordedDriver, recording
-from .vdcm import DYN_CTL01, ICR0_ENA1, ICR01, MBX, RSTAT, VdcmServer
+from .vdcm import ICR0_ENA1, ICR01, MBX, RSTAT, VdcmServer
 
 ADMINQ, ENABLE = 1 << 30, 1 << 31
 MSIX, PCIE = 0x70, 0xA0
@@ -40,7 +40,9 @@ class Replay:
 
     def enabled(self, queue: str) -> bool:
         """A RESET_VF of the driver has switched off both queues until they are set up again."""
-        return Op.RESET_VF not in self.driver.sent and bool(self.written.get((0, MBX[queue + "LEN"]), 0) & ENABLE)
+        return Op.RESET_VF not in self.driver.sent and bool(
+            self.written.get((0, MBX[queue + "LEN"]), 0) & ENABLE
+        )
 
     def due(self) -> list[int]:
         """The opcodes that must have been answered by now."""
