@@ -143,6 +143,12 @@ impl<'m> Scene<'m> {
                 let base = if input.u8() == 0 { address(input) } else { BASE + RX_RINGS[which] };
                 self.machine.enable_rx(GUEST_QUEUES[which], base, context, input.u8() & 0x3F);
             }
+            57..60 => {
+                // A receive buffer that may lie anywhere.
+                let at = RX_RINGS[which] + 32 * u64::from(input.u8() & 63);
+                let buffer = address(input);
+                self.guest_writes(at, &buffer.to_le_bytes());
+            }
             48 => {
                 self.machine.rx_tail(GUEST_QUEUES[which], input.u64() as u32 >> (input.u8() & 31))
             }

@@ -51,14 +51,15 @@ class Vdev:
     """A composed virtual device: what any access of a guest to it does.
 
     `config` is its configuration space. A trap is one of
-    ("forward", at, count, stride, read, write, step): the double words at `at`, `at + stride` … of BAR 0 go to
-    the parent's registers at physical address `read` or `write` (None: that direction finds nothing), `step`
-    bytes apart;
+    ("forward", at, count, stride, read, write, step): the double words at `at`, `at + stride` … of BAR 0 go
+    to the parent's registers at physical address `read` or `write` (None: that direction finds nothing),
+    `step` bytes apart;
     ("rstat", at, address): VFGEN_RSTAT, out of VSIGEN_RSTAT at that physical address and the state;
     ("shadow", at, count, stride, reset, rw, read_clears, notify): registers that are kept.
-    All else in BAR 0 reads as 0xdeadbeef. `msix` is the size of BAR 3 and the vectors of its table; without it
-    that BAR is the VMM's to emulate. `function_reset` has Express.DEVCTL ask for function-level resets. `bell`
-    is the (cpu, vector) that is raised when there are notices. `ValueError` names a trap that can't be.
+    All else in BAR 0 reads as 0xdeadbeef. `msix` is the size of BAR 3 and the vectors of its table; without
+    it that BAR is the VMM's to emulate. `function_reset` has Express.DEVCTL ask for function-level resets.
+    `bell` is the (cpu, vector) that is raised when there are notices. `ValueError` names a trap that can't
+    be.
     """
 
     def __init__(

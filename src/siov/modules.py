@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from siov._core import Bus
@@ -24,17 +25,17 @@ from siov.vdevs import vdcm_host
 
 @dataclass(slots=True, frozen=True)
 class Netdev:
-    """An interface as `ethtool` finds it."""
+    """An interface as `ethtool` finds it, and the lock to hold meanwhile."""
 
     ops: EthtoolOps
-    pf: IcePf
+    lock: AbstractContextManager[object]
 
     def ethtool(self, words: Sequence[str]) -> str:
         """What `ethtool OPTION INTERFACE …` prints; `words` are the option and what is behind the interface.
 
         `LinuxError` as ethtool would refuse it.
         """
-        with self.pf.lock:
+        with self.lock:
             return ethtool(self.ops, words)
 
 
@@ -104,11 +105,11 @@ class IceModule:
         """
         pf = self._pf(name)
         if pf is not None:
-            return Netdev(self._interface(pf, name), pf)
+            return Netdev(self._interface(pf, name), pf.lock)
         for pf in self.driver.pfs.values():
             for mdev, device in pf.vdcm.devices.items() if isinstance(pf.vdcm, IceVdcm) else ():
                 if mdev.name == name.lower():
-                    return Netdev(VsiEthtool(device.adi.vsi, mdev.name), pf)
+                    return Netdev(VsiEthtool(device.adi.vsi, mdev.name), pf.lock)
         raise ScenarioError(
             f"there is no interface {name!r}; there are {choices(self.pfs)} and virtual devices by their UUID"
         )

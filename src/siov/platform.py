@@ -9,6 +9,7 @@ from pathlib import Path
 from siov._core import Bus, Clock, Nic, Port, RegFile
 from siov.drivers.ice.services import Services, poll_by_sleep
 from siov.errors import ScenarioError
+from siov.guest_ethtool import GuestEthtool
 from siov.host.core import DriverCore
 from siov.host.iommu.ids import Ids, pasid_allocator
 from siov.host.iommu.iommu import IntelIommu
@@ -37,6 +38,7 @@ from siov.scenario import Scenario, load
 from siov.scenario_nic import NicSpec
 from siov.spaces import Space, add_space
 from siov.spec.vdev import AVF_DEVICE, SIOV_DEVICE, AvfBar0, VdevBar0
+from siov.tenants import Tenants
 from siov.threads import Threads
 from siov.topology import build_topology
 from siov.vms import GuestVm, add_vm
@@ -71,6 +73,7 @@ class Platform:
     memory: PhysMem | None = None
     iommu: IntelIommu | None = None
     ice: IceModule | None = None
+    tenants: Tenants | None = None
     spaces: list[Space] = field(default_factory=list)
     vms: list[GuestVm] = field(default_factory=list)
 
@@ -100,15 +103,21 @@ class Platform:
         return self.core.sysfs
 
     def boot(self) -> None:
-        """What happens before anybody logs in: enumeration, then the modules of what was found."""
+        """What happens before anybody logs in: enumeration, the modules of what was found, the guests."""
         self.enumerate()
+        self.boot_host()
+
+    def boot_host(self) -> None:
+        """Boot what has been enumerated: modules, then guests with their traffic."""
         self.load()
+        self._boot_guests()
 
     def load(self) -> None:
         """Load ice for the adapters; nothing without any."""
         if self.memory is None or not self.threads.nics:
             return
-        services = Services(self.memory, self.irqs, self.iommu, poll=self._poll)
+        vectors = self.scenario.ice.vectors
+        services = Services(self.memory, self.irqs, self.iommu, poll=self._poll, vectors=vectors)
         self.ice = IceModule.load(
             self.pci,
             services,
@@ -120,13 +129,19 @@ class Platform:
         )
 
     def unload(self) -> None:
-        """Unload the modules again: every virtual device goes, and nothing of them is left."""
+        """Shut guests down and unload the modules: every virtual device goes, and nothing of them is left."""
+        if self.tenants is not None:
+            tenants, self.tenants = self.tenants, None
+            tenants.close()
         if self.ice is not None:
             ice, self.ice = self.ice, None
             ice.unload()
 
     def netdev(self, name: str) -> Netdev:
-        """An interface of the host, by its adapter's name, or a virtual device's, by UUID."""
+        """An interface: the host's by its adapter's name, a virtual device by UUID, a guest's as GUEST.N."""
+        tenant = self.tenants.find(name) if self.tenants is not None else None
+        if tenant is not None:
+            return Netdev(GuestEthtool(tenant), tenant.lock)
         return self._loaded().netdev(name)
 
     def bridge(self, name: str) -> BridgePort:
@@ -136,13 +151,20 @@ class Platform:
     def start(self) -> None:
         """Have the server run by itself, on threads of its own; `OSError` when there are none left."""
         self.threads.start()
+        if self.tenants is not None:
+            self.tenants.start()
 
     def stop(self) -> None:
         """Stand still again; what is under way is done by `pump`."""
+        if self.tenants is not None:
+            self.tenants.stop()
         self.threads.stop()
 
     def pump(self) -> int:
-        """Without threads: do what devices and host have to do, until nothing is left; gives the rounds."""
+        """Without threads: do what devices and host have to do, until nothing is left; gives the rounds.
+
+        Guests' traffic goes on with each `tenants.step()`.
+        """
         return self.threads.pump()
 
     def __enter__(self) -> Platform:
@@ -174,6 +196,7 @@ class Platform:
         self.watch.look_at_unit("vtd0", VTD_BASE)
         iommu = IntelIommu(memory, VTD_BASE, scalable=self.scenario.iommu.mode == "scalable")
         iommu.enable()
+        iommu.setup_events(self.irqs)
         self.iommu = iommu
         remapping = InterruptRemapping(iommu)
         remapping.enable()
@@ -189,6 +212,29 @@ class Platform:
             if space.pasid is None and (rid, None) in iommu.attached:
                 iommu.detach(rid)  # from passing through
             self.spaces.append(add_space(iommu, devices[rid], space))
+
+    def _boot_guests(self) -> None:
+        """Start the embedded guests and their traffic."""
+        if not self.scenario.guest:
+            return
+        assert self.memory is not None, "enumeration comes first"
+        assert self.iommu is not None, "a scenario with guests is checked for a unit"
+        parents = {name: pf.dev.name for name, pf in self._loaded().pfs.items()}
+        self.tenants = Tenants(
+            self.memory,
+            self.dram,
+            self.iommu,
+            self.pasids,
+            self.mdev,
+            self.threads,
+            self.root_complex.core,
+            self.clock,
+            parents,
+        )
+        for guest in self.scenario.guest:
+            self.tenants.add(guest)
+        for traffic in self.scenario.traffic:
+            self.tenants.send(traffic)
 
     def _loaded(self) -> IceModule:
         if self.ice is None:
@@ -236,6 +282,7 @@ class Platform:
                 "iommu": self.iommu.inspect() if self.iommu else None,
                 "mdev": self.mdev.inspect(),
                 "ice": self.ice.inspect() if self.ice else None,
+                "guests": self.tenants.inspect() if self.tenants else None,
                 "trace": self.tracer.inspect(),
                 "captures": self.capture.inspect(),
                 "kvm": {guest.spec.name: guest.inspect() for guest in self.vms},

@@ -49,7 +49,7 @@ class TrafficSpec(Model):
     dst: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}(\.\d{1,3})?$")
     flows: int = Field(1, ge=1, le=4096)
     sizes: tuple[Annotated[int, Field(ge=46, le=LARGEST)], ...] = ()
-    count: int | None = Field(None, ge=1)
+    count: Size | None = Field(None, ge=1)
     rate: int | None = Field(None, ge=1)
     depth: int = Field(1, ge=1, le=64)
     seed: int = Field(0, ge=0, lt=1 << 64)

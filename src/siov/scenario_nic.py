@@ -80,4 +80,5 @@ class IceSpec(Model):
     """Parameters of the host's ice module."""
 
     queues: int = Field(1, ge=0, le=256)
+    vectors: Literal["msix-first", "msix", "ims"] = "msix-first"
     siov: bool = True

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from siov.guests.paging import GuestMemory
 from siov.host.iommu.cache import Stage
 from siov.host.iommu.domain import Domain, PagingDomain
 from siov.host.iommu.iommu import IntelIommu
 from siov.host.iommu.probe import pasid_bits
-from siov.host.pci.access import Mmio
 from siov.host.pci.dev import PciDev
 from siov.host.pgtable import PageTable, Prot
 from siov.host.physmem import PAGE_SIZE, PhysMem
@@ -26,22 +26,6 @@ class Space:
     rid: int
     domain: Domain
     memory: int
-
-
-@dataclass(slots=True, frozen=True)
-class GuestMemory:
-    """A guest's physical addresses, which lie side by side from `base` on in the host's."""
-
-    mmio: Mmio
-    base: int
-
-    def read(self, address: int, size: int) -> bytes:
-        """`size` bytes at a guest-physical address."""
-        return self.mmio.read(self.base + address, size)
-
-    def write(self, address: int, data: bytes) -> None:
-        """Bytes to a guest-physical address."""
-        self.mmio.write(self.base + address, data)
 
 
 def add_space(iommu: IntelIommu, dev: PciDev, spec: SpaceSpec) -> Space:

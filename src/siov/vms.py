@@ -3,49 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from siov._core import HostMemory
+from siov.guests.paging import GuestFormat, GuestMemory
 from siov.host.kvm import MemorySlot, Vm
 from siov.host.pgtable import PageTable, Prot
 from siov.host.physmem import PAGE_SHIFT, PAGE_SIZE, PhysMem
 from siov.hw.cpu import Core
 from siov.scenario import VM_TABLES, VmSpec
-from siov.spaces import GuestMemory
-from siov.spec.ept import Cr3, EptViolation, Pte2M, Pte4K, PteTable
+from siov.spec.ept import Cr3, EptViolation
 
 _LEVELS = 4
 _BATCH = 4096  # accesses that cross into the core at once; what an exit leaves undone crosses again
 _LARGEST = {"4K": 1, "2M": 2}  # the level of EPT's pages
-
-
-@dataclass(slots=True, frozen=True)
-class GuestFormat:
-    """Entries of the guest's own tables (SDM 4.5.4), as a guest writes them: the CPU sets A and D."""
-
-    name: ClassVar[str] = "guest-table"
-    address_mask: ClassVar[int] = PteTable.ADDR.mask
-    dirty_mask: ClassVar[int] = Pte4K.D.mask
-    write_mask: ClassVar[int] = Pte4K.RW.mask
-
-    def table(self, address: int) -> int:
-        """An entry that points to a table."""
-        return PteTable.of(P=1, RW=1, US=1).raw | address
-
-    def leaf(self, level: int, prot: Prot) -> int:
-        """An entry of a page for user and supervisor; READ is what a present page gives always."""
-        write, xd = bool(prot & Prot.WRITE), not prot & Prot.EXEC
-        raw = Pte4K.of(P=1, US=1, RW=int(write), XD=int(xd)).raw
-        return raw | (Pte2M.PS.mask if level > 1 else 0)
-
-    def is_leaf(self, raw: int, level: int) -> bool:
-        """Whether the entry is of a page."""
-        return level == 1 or bool(raw & Pte2M.PS.mask)
-
-    def prot(self, raw: int) -> Prot:
-        """What the page allows."""
-        write = Prot.WRITE if raw & Pte4K.RW.mask else Prot(0)
-        return Prot.READ | write | (Prot(0) if raw & Pte4K.XD.mask else Prot.EXEC)
 
 
 @dataclass(slots=True, frozen=True)

@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, tuple[str, ...] | None] = {
     "siov.scenario_nic": None,
     "siov.scenario_guest": None,
     "siov.tenants": None,
+    "siov.guest_ethtool": None,
     "siov.nics": None,
     "siov.topology": None,
     "siov.spaces": None,

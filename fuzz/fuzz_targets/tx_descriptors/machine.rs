@@ -163,7 +163,11 @@ impl Machine {
             let prune = flags & 1 != 0;
             put(
                 props::SW_FLAGS::AT,
-                &[props::SW_FLAGS(0).with_ALLOW_LB(true).with_SRC_PRUNE(prune).0],
+                &[props::SW_FLAGS(0)
+                    .with_ALLOW_LB(true)
+                    .with_LOCAL_LB(flags & 32 != 0)
+                    .with_SRC_PRUNE(prune)
+                    .0],
             );
             put(props::SW_FLAGS2::AT, &[props::SW_FLAGS2(0).with_LAN_ENA(true).0]);
             let spoof = vsi != GUEST || flags & 2 != 0;

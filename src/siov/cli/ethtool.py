@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for short, long, text, _ in ACTIONS:
         chosen.add_argument(short, long, dest="action", action="store_const", const=short, help=text)
     parser.add_argument(
-        "device", metavar="DEV", help="an adapter's name in the scenario, or a virtual device's UUID"
+        "device", metavar="DEV", help="an adapter's name in the scenario, a virtual device's UUID, or GUEST.N"
     )
     parser.add_argument("words", nargs="*", metavar="WORD", help="of -G, -C, -n and -N")
     options(parser)

@@ -1,13 +1,13 @@
 """`siov serve`: keep a server running, and devices served to VMMs, until SIGINT or SIGTERM."""
 
 import argparse
-import resource
 import signal
 import threading
 from contextlib import ExitStack
 from pathlib import Path
 
 from siov._core import TestFunction
+from siov.cli.limits import raise_file_limit
 from siov.control.server import ControlServer
 from siov.control.socket import default_path, make_directory
 from siov.errors import SiovError
@@ -42,9 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes; every socket is gone afterwards."""
-    # A client brings a descriptor for each vector, and the usual limit is 1,024.
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_file_limit()
     with_server = args.scenario is not None or not args.socket
     if args.control is not None and not with_server:
         raise SiovError("--control is of a server: name its scenario, or leave --socket out")
@@ -70,7 +68,7 @@ def _serve_platform(args: argparse.Namespace, stack: ExitStack) -> None:
         make_directory(path.parent)
     platform = build(load(args.scenario) if args.scenario else None)
     stack.callback(platform.unload)
-    stack.enter_context(platform)
     platform.boot()
+    stack.enter_context(platform)
     stack.enter_context(ControlServer(platform, path))
     print(f"scenario {platform.scenario.name} runs; its control socket is {path}", flush=True)

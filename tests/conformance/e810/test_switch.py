@@ -324,3 +324,13 @@ def test_a_frame_to_oneself_comes_back_only_with_local_loopback_and_without_sour
         switch(one, local=local, prune=prune)
         one.tx[0].send(plain(A, A))
         assert bool(one.frames()) is arrives, (local, prune)
+
+
+def test_a_rule_to_a_queue_that_no_vsi_has_is_refused(nic):
+    """Queues that the device has, but the properties of no VSI name."""
+    one = nic.vsi(1)
+    nic.rule(RecipeId.DFLT, to_queue(2047), expect=AqRc.EINVAL)
+    rule = nic.rule(RecipeId.DFLT, to_queue(one.first))
+    with pytest.raises(AssertionError, match="EINVAL"):
+        nic.update_rule(rule, to_queue(2047), tx=False)
+    nic.remove_rule(rule, tx=False)

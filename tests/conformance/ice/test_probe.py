@@ -208,3 +208,41 @@ def test_firmware_knows_the_driver_by_name(server):
     server.load()
     assert server.function.firmware.driver == "ice"
     assert AqOpcode.DRIVER_VER
+
+
+def test_shutdown_makes_the_device_quiet_and_a_later_unbind_finds_nothing_to_do():
+    server, before = warmed()
+    pf = server.load(queues=1)
+    pf.netdev.open()
+    pf.vsi_setup()
+    server.pci.core.device_shutdown()
+    assert server.dev.driver is not None, "it stays bound"
+    assert server.function.firmware.inspect()["txqueues"] == {}
+    assert server.rd("PF_FW_ATQLEN") == 0
+    server.unload()
+    assert server.holdings() == before
+
+
+def test_a_device_within_a_reset_is_not_taken(server):
+    before = server.holdings()
+    server.nic.set("GLGEN_RSTAT", 1)
+    with pytest.raises(LinuxError, match="is not ready") as error:
+        server.load()
+    assert error.value.errno == 5
+    assert server.dev.driver is None
+    assert server.holdings() == before
+
+
+def test_a_vdcm_that_is_not_given_leaves_siov_off(server):
+    pf = server.load(vdcm=None)
+    assert pf.siov_capable
+    assert not pf.siov_enabled
+    assert server.nic.get("GL_MBX_PASID") == 0
+
+
+def test_each_function_has_a_state_of_its_own_in_the_inspect_tree(server):
+    pf = server.load(queues=1)
+    found = pf.inspect()
+    assert found["vsis"][0]["kind"] == "ICE_VSI_PF"
+    assert found["siov"] == {"capable": True, "enabled": True}
+    assert found["irqs"]["msix"]["used"] == 2

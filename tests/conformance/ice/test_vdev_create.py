@@ -105,7 +105,7 @@ def test_an_instance_leaves_nothing_behind(server, group):
     user.container.domain.free()
     server.mem.free(user.memory)
     assert server.holdings() == before
-    assert server.vdcm.devices == server.vdcm.by_vsi == {}
+    assert server.vdcm.devices == server.vdcm.messages.lines == {}
 
 
 def test_unloading_the_driver_takes_open_instances_down(server):

@@ -72,5 +72,5 @@ def test_the_handler_of_vector_0_finds_the_cause_in_its_registers(server):
     avf.send(Op.VERSION, VERSION)
     server.pump()
     assert avf.fired(0) == 1
-    assert (avf.rd(ICR01), avf.rd(ICR0_ENA1)) == (1 << 30, 1 << 30)
+    assert (avf.rd(ICR01), avf.rd(ICR0_ENA1)) == (1 << 30 | 1, 1 << 30)
     assert [op for op, _, _ in avf.take()] == [Op.VERSION]

@@ -201,6 +201,17 @@ def test_a_queue_that_is_disabled_receives_nothing_until_it_is_enabled(vf, wire,
     assert vf.frames() == {}
 
 
+def test_a_guest_with_a_small_mtu_has_small_buffers(make, wire, server):
+    vf = make()
+    vf.begin()
+    vf.up(databuffer_size=128)
+    for ring in vf.rx:
+        ring.dbuf = 128
+    wire.send(server, plain(vf.mac, FAR, 300))
+    [got] = vf.rx[0].take()
+    assert len(got.descriptors) == 3, "two full buffers and a rest"
+
+
 def test_addresses_are_received_from_when_they_are_added_until_they_are_deleted(vf, wire, server):
     mac = bytes([2, 9, 9, 9, 9, 9])
     frame = plain(mac, FAR)

@@ -185,7 +185,7 @@ def test_statistics_are_those_of_the_vsi_alone_from_its_start(server, pf, pair):
         (lambda vsi: vsi.cfg_txq(0, 0x1001, 64), "multiple of 128"),
         (lambda vsi: vsi.cfg_txq(0, 0, 64), "multiple of 128"),
         (lambda vsi: vsi.cfg_txq(0, 1 << 64, 64), "multiple of 128"),
-        (lambda vsi: vsi.cfg_rxq(0, RxRing(0x1000, 64, buffer=64)), "1024 to 16256"),
+        (lambda vsi: vsi.cfg_rxq(0, RxRing(0x1000, 64, buffer=64)), "128 to 16256"),
         (lambda vsi: vsi.cfg_rxq(0, RxRing(0x1000, 64, max_frame=9729)), "64 to 9728"),
         (lambda vsi: vsi.cfg_rxq(0, RxRing(0x1000, 64, rxdid=63)), "no descriptor profile 63"),
         (lambda vsi: vsi.map_vector(5, [0], []), "it has 5"),
@@ -299,7 +299,7 @@ def test_when_spreading_is_refused_the_vsi_goes_again(server, pf, monkeypatch):
 
 
 def test_a_transmit_queues_context_names_vsi_function_and_owner():
-    adi = tx_context(TxRing(0x1_0000_0080, 512), 77, 5, VmvfType.VMQ)
+    adi = tx_context(TxRing(0x1_0000_0080, 512), 77, 5, VmvfType.VMQ, 0)
     assert (adi.BASE << 7, adi.QLEN, adi.SRC_VSI, adi.VMVF_TYPE, adi.VMVF_NUM) == (
         0x1_0000_0080,
         512,
@@ -308,5 +308,5 @@ def test_a_transmit_queues_context_names_vsi_function_and_owner():
         5,
     )
     assert (adi.QNUM_IN_FUNC, adi.TSO_ENA, adi.TSO_QNUM, adi.LEGACY_INT) == (77, 1, 77, 1)
-    own = tx_context(TxRing(0x80), 0, 0, VmvfType.PF)
-    assert (own.VMVF_TYPE, own.VMVF_NUM, own.PF_NUM) == (2, 0, 0)
+    own = tx_context(TxRing(0x80), 0, 0, VmvfType.PF, 3)
+    assert (own.VMVF_TYPE, own.VMVF_NUM, own.PF_NUM) == (2, 0, 3)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from siov._core import Port
 from siov.drivers.ice.pf import IcePf
+from siov.drivers.ice.services import poll_by_sleep
 from siov.drivers.ice.vdcm import IceVdcm, VdcmHost, ice_vdcm_init
 from siov.drivers.ice.vdcm_device import VdcmDevice
 from siov.drivers.ice.virtchnl.vsi_ops import VfOwner
@@ -16,6 +17,7 @@ from siov.host.iommu import pasid_allocator
 from siov.host.mdev import MdevCore, MdevDevice
 from siov.host.vfio import VfioContainer, VfioDevice
 from siov.spec.e810 import AqDesc, AqFlags, AqOpcode
+from siov.threads import Threads
 from siov.vdevs import composer
 
 from .server import Server
@@ -53,23 +55,36 @@ class Told:
 
 
 class VdcmServer(Server):
-    """A server with the driver loaded and its VDCM there."""
+    """A server with the driver loaded and its VDCM there; `host` gives it something else than `Told`.
+
+    With `threads` it runs by itself, from before the driver is loaded until `stop`.
+    """
 
     def __init__(
-        self, *, ims: int = 0, port: Port | None = None, host: Callable[..., VdcmHost] | None = None
-    ):
+        self,
+        *,
+        ims: int = 0,
+        port: Port | None = None,
+        host: Callable[..., VdcmHost] | None = None,
+        threads: bool = False,
+    ) -> None:
         super().__init__(ims=ims, port=port)
         self.irqs.bypass = self.rc.core
         self.mdev = MdevCore(self.pci.core).register()
         self.pasids = pasid_allocator()
-        made = (
-            VdcmHost(self.mdev, composer(self.rc.core), Told)
-            if host is None
-            else host(self.mdev, self.rc.core)
-        )
+        self.threads = Threads(self.rc, [self.function])
+        if threads:
+            self.services.poll = poll_by_sleep
+            self.threads.start()
+        told = VdcmHost(self.mdev, composer(self.rc.core), Told)
+        made = told if host is None else host(self.mdev, self.rc.core)
         self.pf: IcePf = self.load(vdcm=lambda pf: ice_vdcm_init(pf, made))
         assert isinstance(self.pf.vdcm, IceVdcm)
         self.vdcm: IceVdcm = self.pf.vdcm
+
+    def pump(self) -> None:
+        if not self.threads.running:
+            super().pump()
 
     def create(self, group: str, number: int = 1) -> MdevDevice:
         """An instance of a type, with a UUID that ends in the number."""

@@ -36,11 +36,18 @@ def serving(*words: str | Path, env: dict[str, str] | None = None) -> Iterator[s
 def test_it_answers_on_the_default_socket_until_a_signal_ends_it_and_leaves_nothing(tmp_path, number):
     env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     with serving(env=env) as process:
-        found = siov("inspect", "host/mdev", "--json", env=env)
-        assert json.loads(found.stdout) == {"parents": {}, "devices": {}}
-        refused = siov("mdev", "create", "--type", "ice-vdcm", env=env)
+        # The built-in server: its eight virtual devices are in use.
+        found = siov("mdev", "list", "--json", env=env)
+        devices = json.loads(found.stdout)
+        assert [one["open"] for one in devices] == [True] * 8
+        # Its guests run: they send until all is sent.
+        counters = siov("ethtool", "-S", devices[0]["uuid"], env=env).stdout
+        assert counters.startswith("NIC statistics:")
+        looked = siov("inspect", "host/guests", "--json", env=env)
+        assert set(json.loads(looked.stdout)) == {"vm1", "vm2", "vm3", "vm4"}
+        refused = siov("mdev", "create", "--type", "ice-tpyo", env=env)
         assert (refused.returncode, refused.stdout) == (2, "")
-        assert refused.stderr == "siov: there is no mdev type 'ice-vdcm'; there is nothing\n"
+        assert refused.stderr.startswith("siov: there is no mdev type 'ice-tpyo'; there is ice-avf")
         process.send_signal(number)
         assert process.wait(60) == 0
     assert list((tmp_path / "siov").iterdir()) == []

@@ -394,6 +394,31 @@ def test_a_refusal_of_the_profile_adds_no_filter(rig, fdir, vsi):
     assert queue(rig, vsi) == 2
 
 
+def test_a_profile_that_firmware_does_not_take_back_is_in_nobodys_way(rig, fdir, vsi):
+    number = fdir.add(vsi.number, FdirFilter(Pattern(G.IPV4_OTHER, {F.IPV4_DST: DST}), queue=1))
+    rig.aq.refuse = {AqOpcode.UPDATE_PKG: 0}
+    fdir.remove(vsi.number, number)
+    esp, other = (packet(V4, n, be(7, 4) + bytes(30), src=FAR) for n in (50, 99))
+    number = fdir.add(vsi.number, FdirFilter(Pattern(G.IPV4_ESP, {F.ESP_SPI: 7}), queue=2))
+    assert (queue(rig, vsi, esp), queue(rig, vsi, other)) == (2, 0)
+    fdir.remove(vsi.number, number)
+    fdir.add(vsi.number, FdirFilter(Pattern(G.IPV4_OTHER, {F.IPV4_SRC: SRC}), queue=3))
+    assert queue(rig, vsi, other) == 3
+
+
+def test_after_a_reset_other_fields_may_be_compared_than_before(rig, fdir, vsi):
+    fdir.add(vsi.number, FdirFilter(Pattern(G.IPV4_OTHER, {F.IPV4_DST: DST}), queue=1))
+    rig.after_reset(vsi)
+    rig.nic.add_mac(vsi, vsi.mac)
+    rig.nic.rss(vsi, bytes(64), TOEPLITZ_KEY)
+    fdir.reset()
+    fdir.members[vsi.number].lost.clear()
+    fdir.ring.control = Control(rig)
+    fdir.start()
+    fdir.add(vsi.number, FdirFilter(Pattern(G.IPV4_ESP, {F.ESP_SPI: 7}), queue=2))
+    assert queue(rig, vsi, packet(V4, 50, be(7, 4) + bytes(30), src=FAR)) == 2
+
+
 # virtchnl's headers.
 
 

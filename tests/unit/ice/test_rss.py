@@ -89,6 +89,30 @@ def test_the_length_of_a_table_chooses_whose_it_is(rig, vsi, rss, size, choice):
     assert queue(rig, vsi, UDP_FRAME) == by(PAIR + PORTS, size)
 
 
+def test_a_global_table_is_its_vsis_own_and_goes_back_with_another_or_with_the_vsi(rig, vsi, rss):
+    other = rig.vsi(3, rule=True, queues=QUEUES)
+    second = Rss(rig.aq, rig.props[other.number])
+    second.set_key(TOEPLITZ_KEY)
+    rss.spread(QUEUES, 512)
+    second.set_lut(bytes([5] * 512))
+    assert queue(rig, vsi, UDP_FRAME) == by(PAIR + PORTS, 512)
+    assert queue(rig, other, udp_frame(dst=other.mac, src=FAR)) == 5
+    assert (len(set(rss.get_lut())), set(second.get_lut())) == (QUEUES, {5})
+    rss.spread(QUEUES)
+    assert queue(rig, vsi, UDP_FRAME) == by(PAIR + PORTS)
+    second.release()
+    assert not any(rig.machine.function.device.firmware.resources.taken.values())
+
+
+def test_there_are_16_global_tables(rig, rss):
+    several = [Rss(rig.aq, rig.props[rig.vsi(n, rings=False).number]) for n in range(10, 27)]
+    for one in several[:16]:
+        one.set_lut(bytes(512))
+    with pytest.raises(RefusedError):
+        several[16].set_lut(bytes(512))
+    assert rss.get_lut() == bytes(n % QUEUES for n in range(64))
+
+
 @pytest.mark.parametrize("size", [0, 1, 63, 65, 128, 511, 4096])
 def test_a_table_or_key_of_another_length_is_einval(rss, size):
     assert errno_of(rss.set_lut, bytes(size)) == EINVAL

@@ -197,7 +197,7 @@ def test_a_capture_of_nothing_is_refused_with_what_there_is(siov):
         ("capture start nic0/vsi5 /a", 'platform.capture.start("nic0/vsi5", path="/a")'),
         ("capture list", "platform.capture.list()"),
         ("capture stop --file /a", 'platform.capture.stop(path="/a")'),
-        ("trace start --kind core", "platform.tracer.start(['core'])"),
+        ("trace start --kind core", 'platform.tracer.start(["core"])'),
         ("trace stop", "platform.tracer.stop()"),
         ("trace show --after 5", "platform.tracer.steps(5)"),
     ],

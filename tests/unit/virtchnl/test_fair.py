@@ -110,6 +110,33 @@ def test_a_vf_that_goes_takes_its_messages_along():
     hall.messages.detach(0)
 
 
+def test_messages_that_are_forgotten_are_not_handled_and_later_ones_are():
+    hall = Hall(2)
+    hall.send(0, 1, 2, 3)
+    assert hall.messages.forget(0) == 3
+    assert hall.messages.forget(7) == 0
+    hall.send(0, 4)
+    hall.messages.serve(10)
+    assert hall.log == [(0, 4)]
+
+
+def test_a_message_that_comes_while_another_is_handled_waits_for_its_turn():
+    hall = Hall(2)
+
+    class Answers(Recorder):
+        def handle(self, op: int, data: bytes) -> None:
+            super().handle(op, data)
+            if op < 3:
+                hall.messages.forget(0)
+                hall.send(0, op + 1)
+
+    hall.messages.attach(0, Answers(0, hall.log))
+    hall.send(0, 1)
+    hall.send(1, 9)
+    assert not hall.messages.serve(10)
+    assert hall.log == [(0, 1), (1, 9), (0, 2), (0, 3)]
+
+
 def test_a_vf_may_go_within_its_own_message():
     hall = Hall(1)
 

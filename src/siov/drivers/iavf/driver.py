@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from siov.drivers.iavf import messages
+from siov.drivers.iavf import features, messages
 from siov.drivers.iavf.access import IavfError, QueuePair, RingSide, VdevAccess, VirtchnlError
 from siov.drivers.iavf.config import IavfConfig, State
 from siov.drivers.iavf.mailbox import Mailbox, Received
@@ -15,8 +15,6 @@ from siov.spec.pcie import CommonHeader
 from siov.spec.vdev import AvfBar0, ResetState
 from siov.spec.virtchnl import (
     QUEUES_IN_BITMAP,
-    RSS_KEY_SIZE,
-    RSS_LUT_SIZE,
     VERSION_MAJOR,
     VERSION_MINOR,
     EtherAddrType,
@@ -176,6 +174,12 @@ class Iavf:
         rows = [(mac, EtherAddrType.EXTRA)]
         self.request(Op.ADD_ETH_ADDR, messages.ether_addresses(Op.ADD_ETH_ADDR, self.vsi.vsi_id, rows))
 
+    def add_vlan(self, vid: int) -> None:
+        """Receive the frames of a VLAN, also after a reset; `VirtchnlError` when the PF has no more."""
+        if self.state is State.RUNNING:
+            features.add_vlans(self, [vid])
+        self.vlans.add(vid)
+
     def remove(self) -> None:
         """Let the device go (iavf_remove); it is never an error."""
         self.rings.clear_pairs()
@@ -243,9 +247,9 @@ class Iavf:
         self._vectors = min(self.queue_pairs + 1, self.resources.max_vectors)
         self.access.enable_vectors(self._vectors)
         self._enable_misc()
-        self._map_vectors()
-        self._configure_rss()
-        self._configure_vlan()
+        features.map_vectors(self, self._vectors - 1)
+        features.configure_rss(self)
+        features.configure_vlan(self)
         self.state = State.DOWN
 
     def _get_resources(self) -> None:
@@ -263,56 +267,13 @@ class Iavf:
         made = bytes((2, 0, 0, 0, *self.vsi.vsi_id.to_bytes(2, "big")))
         self.mac = self.config.mac or (given if any(given) and not given[0] & 1 else made)
 
-    def _map_vectors(self) -> None:
-        pairs = [(q, 1 + q % (self._vectors - 1)) for q in range(self.queue_pairs)]
-        if self.queue_pairs <= QUEUES_IN_BITMAP:
-            self.request(Op.CONFIG_IRQ_MAP, messages.irq_map(self.vsi.vsi_id, pairs))
-            return
-        for at in range(0, len(pairs), _QUEUES_A_MESSAGE):
-            part = pairs[at : at + _QUEUES_A_MESSAGE]
-            self.request(Op.MAP_QUEUE_VECTOR, messages.queue_vectors(self.vsi.vsi_id, part))
-
-    def _configure_rss(self) -> None:
-        if not self.caps.RSS_PF:
-            return
-        size = self.resources.rss_key_size or RSS_KEY_SIZE
-        entries = self.resources.rss_lut_size or RSS_LUT_SIZE
-        key = self.config.rss_key.ljust(size, b"\0")[:size]
-        lut = bytes(n % self.queue_pairs for n in range(entries))
-        self.request(Op.CONFIG_RSS_KEY, messages.rss_key(self.vsi.vsi_id, key))
-        self.request(Op.CONFIG_RSS_LUT, messages.rss_lut(self.vsi.vsi_id, lut))
-
-    def _configure_vlan(self) -> None:
-        if self.vlan_caps is None:
-            if self.caps.VLAN:
-                strip = self.config.vlan_strip
-                self.request(Op.ENABLE_VLAN_STRIPPING if strip else Op.DISABLE_VLAN_STRIPPING)
-            return
-        for on, supported, enable, disable in (
-            (
-                self.config.vlan_strip,
-                self.vlan_caps.stripping_support,
-                Op.ENABLE_VLAN_STRIPPING_V2,
-                Op.DISABLE_VLAN_STRIPPING_V2,
-            ),
-            (
-                self.config.vlan_insert,
-                self.vlan_caps.insertion_support,
-                Op.ENABLE_VLAN_INSERTION_V2,
-                Op.DISABLE_VLAN_INSERTION_V2,
-            ),
-        ):
-            setting = messages.vlan_setting(self.vsi.vsi_id, supported)
-            if setting is not None:
-                self.request(enable if on else disable, setting)
-
     def _configure(self, pairs: list[QueuePair]) -> None:
         """What ifup asks for: addresses, queues, and the queues' start."""
         vsi = self.vsi.vsi_id
         rows = [(self.mac, EtherAddrType.PRIMARY)]
         self.request(Op.ADD_ETH_ADDR, messages.ether_addresses(Op.ADD_ETH_ADDR, vsi, rows))
-        if self.vlans and self.caps.VLAN:
-            self.request(Op.ADD_VLAN, messages.vlans(Op.ADD_VLAN, vsi, sorted(self.vlans)))
+        if self.vlans:
+            features.add_vlans(self, sorted(self.vlans))
         if self.config.promiscuous:
             self.set_promiscuous(unicast=True, multicast=True)
         flex = bool(self.caps.RX_FLEX_DESC)

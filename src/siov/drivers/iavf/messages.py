@@ -26,12 +26,17 @@ from siov.spec.virtchnl import (
     RxqInfo,
     TxqInfo,
     VectorMap,
+    Vlan,
+    VlanFilter,
     VlanFilterList,
+    VlanFilterListV2,
     VlanSetting,
     VlanSupport,
     VlanSupportedCaps,
     VsiQueueConfigInfo,
 )
+
+ETH_P_8021Q = 0x8100
 
 
 def with_rows(op: Op, head: Message, rows: Sequence[Message]) -> bytes:
@@ -83,6 +88,13 @@ def vlans(op: Op, vsi: int, ids: Sequence[int]) -> bytes:
     head = VlanFilterList.of(vsi_id=vsi, num_elements=len(ids)).to_bytes()
     data = head + b"".join(vid.to_bytes(2, "little") for vid in ids)
     return data.ljust(LENGTHS[op].of(len(ids)), b"\0")
+
+
+def vlans_v2(op: Op, vsi: int, ids: Sequence[int], *, outer: bool) -> bytes:
+    """ADD_VLAN_V2 or DEL_VLAN_V2 of C-tags, the outer ones or the inner or only ones."""
+    tags = (Vlan.of(tci=vid, tpid=ETH_P_8021Q) for vid in ids)
+    rows = [VlanFilter.of(outer=tag) if outer else VlanFilter.of(inner=tag) for tag in tags]
+    return with_rows(op, VlanFilterListV2.of(vport_id=vsi, num_elements=len(ids)), rows)
 
 
 def queue_config(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from errno import EEXIST, EINVAL, ENOENT, ENOSPC, ETIMEDOUT
 
@@ -225,8 +225,7 @@ class Fdir:
             self._program(vsi, wanted, packet, PCMD.ADD, counter)
         except LinuxError:
             self.counters.give(counter)
-            with suppress(LinuxError):  # the first error is the one to be told
-                self.profiles.release(wanted.pattern)
+            self.profiles.release(wanted.pattern)
             raise
         member.put(number, wanted, counter)
         return number

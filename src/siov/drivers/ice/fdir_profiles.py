@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
-from errno import EINVAL, ENOSPC
+from errno import EINVAL
 
 from siov.drivers.ice.flow import Pattern
 from siov.drivers.ice.pkg import Package
 from siov.host.linux import LinuxError
-from siov.spec.e810.package import FLOW_PROFILES, HeaderField, HeaderLevel, PacketGroup
+from siov.spec.e810.package import HeaderField, HeaderLevel, PacketGroup
 
 # Groups that a packet of this group may belong to as well: hardware looks at one profile alone.
 SHARED = {
@@ -27,7 +28,6 @@ class ProfileConflictError(LinuxError):
 class Profile:
     """A profile in hardware, and how many filters need it."""
 
-    number: int
     fields: int
     level: HeaderLevel
     users: int = 1
@@ -35,7 +35,11 @@ class Profile:
 
 @dataclass(slots=True)
 class Profiles:
-    """One set of fields for each group of packets, of all VSIs: the package knows no VSI's own."""
+    """One set of fields for each group of packets, of all VSIs: the package knows no VSI's own.
+
+    A group's number is its profile's. One without users may be in hardware still: firmware did not take it
+    back, or a reset came.
+    """
 
     package: Package
     groups: dict[PacketGroup, Profile] = field(default_factory=dict)
@@ -43,64 +47,59 @@ class Profiles:
     def check(self, pattern: Pattern) -> None:
         """Whether a filter can have its profile.
 
-        `ProfileConflictError` when filters of this group compare other fields, EINVAL for none, ENOSPC when
-        no profile is free.
+        `ProfileConflictError` when filters of this group compare other fields, EINVAL for none.
         """
         if not pattern.values:
             raise LinuxError(EINVAL, f"a filter on {pattern.group.name} packets names no field")
-        if self._same(pattern) is not None:
-            return
         have = self.groups.get(pattern.group)
-        other = SHARED.get(pattern.group)
-        for group, profile in ((pattern.group, have), (other, self.groups.get(other) if other else None)):
-            if profile is not None and group is not None:
+        if have is not None and (have.fields, have.level) == (pattern.fields, pattern.level):
+            return
+        for group in (pattern.group, SHARED.get(pattern.group)):
+            profile = self.groups.get(group) if group is not None else None
+            if profile is not None and group is not None and profile.users:
                 raise ProfileConflictError(
                     EINVAL,
                     f"filters on {group.name} packets compare {_names(profile.fields)} and must all compare "
                     f"the same; remove those {profile.users} first",
                 )
-        if self._free() is None:
-            raise LinuxError(ENOSPC, f"all {FLOW_PROFILES} flow director profiles are in use")
 
     def acquire(self, pattern: Pattern) -> None:
         """A filter comes; errors as those of `check`, and the package's."""
         self.check(pattern)
-        have = self._same(pattern)
-        if have is not None:
+        have = self.groups.get(pattern.group)
+        if have is not None and have.users:
             have.users += 1
             return
-        number = self._free()
-        assert number is not None
-        self.package.set_profile(number, pattern.group, pattern.level, pattern.fields)
-        self.groups[pattern.group] = Profile(number, pattern.fields, pattern.level)
+        other = SHARED.get(pattern.group)
+        if other in self.groups:
+            self._drop(other)
+        self.package.set_profile(pattern.group, pattern.group, pattern.level, pattern.fields)
+        self.groups[pattern.group] = Profile(pattern.fields, pattern.level)
 
     def release(self, pattern: Pattern) -> None:
-        """A filter is gone; the last one's profile goes too."""
+        """A filter is gone; the last one's profile goes too, unless firmware refuses."""
         profile = self.groups[pattern.group]
         profile.users -= 1
         if not profile.users:
-            del self.groups[pattern.group]
-            self.package.set_profile(profile.number, pattern.group, pattern.level, 0)
-
-    def _same(self, pattern: Pattern) -> Profile | None:
-        have = self.groups.get(pattern.group)
-        same = have is not None and (have.fields, have.level) == (pattern.fields, pattern.level)
-        return have if same else None
-
-    def _free(self) -> int | None:
-        taken = {profile.number for profile in self.groups.values()}
-        return next((n for n in range(FLOW_PROFILES) if n not in taken), None)
+            with suppress(LinuxError):
+                self._drop(pattern.group)
 
     def reset(self) -> None:
-        """A reset took the filters: no profile is needed. Hardware's are overwritten as filters come back."""
-        self.groups.clear()
+        """A reset took the filters: no profile is needed, and hardware may have them or not."""
+        for profile in self.groups.values():
+            profile.users = 0
 
     def inspect(self) -> dict[str, object]:
-        """Fields and filters of each group."""
+        """Fields and filters of each group that has some."""
+        used = {group: profile for group, profile in self.groups.items() if profile.users}
         return {
-            group.name: {"profile": p.number, "fields": _names(p.fields), "filters": p.users}
-            for group, p in self.groups.items()
+            group.name: {"profile": int(group), "fields": _names(p.fields), "filters": p.users}
+            for group, p in used.items()
         }
+
+    def _drop(self, group: PacketGroup) -> None:
+        self.package.set_profile(group, group, self.groups[group].level, 0)
+        del self.groups[group]
 
 
 def _names(fields: int) -> str:

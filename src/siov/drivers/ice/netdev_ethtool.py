@@ -9,7 +9,7 @@ from siov.drivers.ice.ethtool import DrvInfo, QueueStats, RingParam, pf_stats
 from siov.drivers.ice.ethtool_coalesce import Coalesce
 from siov.drivers.ice.ethtool_ntuple import Ntuple
 from siov.drivers.ice.netdev import IceNetdev, QueueCount
-from siov.spec.e810 import AqGetVersion, AqOpcode
+from siov.drivers.ice.nvm import ice_get_nvm_version
 
 VERSION = "1.0.0"  # of this driver
 
@@ -46,9 +46,8 @@ class IceEthtool:
 
     def get_drvinfo(self) -> DrvInfo:
         """Driver, firmware and the device's place."""
-        firmware = self.netdev.pf.aq.send(AqOpcode.GET_VER).params(AqGetVersion)
-        version = f"{firmware.FW_MAJOR}.{firmware.FW_MINOR}.{firmware.FW_PATCH} {firmware.FW_BUILD:#x}"
-        return DrvInfo("ice", VERSION, version, self.netdev.pf.dev.name)
+        firmware = ice_get_nvm_version(self.netdev.pf.aq)
+        return DrvInfo("ice", VERSION, str(firmware), self.netdev.pf.dev.name)
 
     def get_ringparam(self) -> RingParam:
         """Descriptors of each ring."""

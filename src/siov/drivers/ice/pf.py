@@ -102,6 +102,11 @@ class IcePf:
         self.bridge = Bridge(self.switch, lambda: [vsi.props for vsi in self.vsis.values()])
         self.flows = Flows(self)
 
+    @property
+    def number(self) -> int:
+        """Its number among the functions of the device (hw->pf_id)."""
+        return self.dev.rid & 7
+
     # What probe and rebuild have in common.
 
     def read_caps(self) -> None:

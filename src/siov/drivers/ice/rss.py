@@ -12,11 +12,14 @@ from siov.drivers.ice.pkg import Package
 from siov.drivers.ice.vsi_props import VsiProps
 from siov.host.linux import LinuxError
 from siov.spec.e810 import (
+    AqAllocRes,
     AqOpcode,
+    AqResource,
     AqRssKey,
     AqRssLut,
     LutSize,
     LutType,
+    ResourceType,
     RssHash,
     RssLut,
     VsiProperties,
@@ -31,6 +34,8 @@ TABLES = {
     RSS_LUT_GLOBAL: (LutType.GLOBAL, LutSize.SIZE_512, RssLut.GBL),
     RSS_LUT_PF: (LutType.PF, LutSize.SIZE_2K, RssLut.PF),
 }
+
+GLOBAL = AqResource.of(RES_TYPE=ResourceType.GLOBAL_RSS_HASH, NUM_ELEMS=1).to_bytes()
 
 V4, V6 = (HeaderField.IPV4_SRC, HeaderField.IPV4_DST), (HeaderField.IPV6_SRC, HeaderField.IPV6_DST)
 TCP = (HeaderField.TCP_SRC_PORT, HeaderField.TCP_DST_PORT)
@@ -77,6 +82,7 @@ class Rss:
     table: bytes | None = None
     hena: int = DEFAULT_HENA
     configured: dict[PacketGroup, int] = field(default_factory=dict)  # by patterns of a driver's own
+    global_table: int | None = None  # the number of the global one, when the VSI has one
     _told: list[int] | None = None
 
     @property
@@ -99,25 +105,37 @@ class Rss:
     def set_lut(self, table: bytes) -> None:
         """The look-up table, a queue of the VSI in each entry; its length says which (ice_set_rss_lut).
 
-        EINVAL unless it has 64, 512 or 2,048 entries.
+        EINVAL unless it has 64, 512 or 2,048 entries. Of those of 512 there are 16, each for one VSI; of
+        those of 2,048 there is one, for the function's VSI.
         """
         if len(table) not in TABLES:
             known = ", ".join(map(str, TABLES))
             raise LinuxError(EINVAL, f"an RSS table of {len(table)} entries: there are those of {known}")
-        kind, size, choice = TABLES[len(table)]
-        params = AqRssLut.of(VSI_ID=self.vsi, VSI_VALID=1, LUT_TYPE=kind, LUT_SIZE=size)
-        self.aq.send(AqOpcode.SET_RSS_LUT, params, table)
+        whole = len(table) == RSS_LUT_GLOBAL
+        if whole and self.global_table is None:
+            self.global_table = self._allocate()
+        choice = TABLES[len(table)][2]
+        self.aq.send(AqOpcode.SET_RSS_LUT, self._lut(len(table)), table)
         options = self.props.get(VsiProperties.Q_OPT_RSS)
-        if choice != options.LUT:
-            self.props.update(options.replace(LUT=choice, GBL_LUT=0))
+        wanted = options.replace(LUT=choice, GBL_LUT=(self.global_table or 0) if whole else 0)
+        if wanted != options:
+            self.props.update(wanted)
         self.table = table
+        if not whole:
+            self.release()
 
     def get_lut(self) -> bytes:
         """The look-up table as hardware has it (ice_get_rss_lut)."""
         choice = self.props.get(VsiProperties.Q_OPT_RSS).LUT
-        length, kind, size = next((n, k, s) for n, (k, s, used) in TABLES.items() if used == choice)
-        params = AqRssLut.of(VSI_ID=self.vsi, VSI_VALID=1, LUT_TYPE=kind, LUT_SIZE=size)
-        return self.aq.send(AqOpcode.GET_RSS_LUT, params, room=length).data
+        length = next(n for n, (_, _, used) in TABLES.items() if used == choice)
+        return self.aq.send(AqOpcode.GET_RSS_LUT, self._lut(length), room=length).data
+
+    def release(self) -> None:
+        """Give a global table back, if the VSI has one: it has another table now, or goes."""
+        if self.global_table is not None:
+            number, self.global_table = self.global_table, None
+            data = GLOBAL + number.to_bytes(2, "little")
+            self.aq.send(AqOpcode.FREE_RES, AqAllocRes.of(NUM_ENTRIES=1), data)
 
     def spread(self, queues: int, size: int = RSS_LUT_VSI) -> None:
         """Spread evenly over the first queues (ice_fill_rss_lut)."""
@@ -177,7 +195,7 @@ class Rss:
 
     def replay(self) -> None:
         """Set all of it again, after a reset and when the VSI is there (ice_replay_rss_cfg)."""
-        self._told = None
+        self._told = self.global_table = None
         if self.key is not None:
             self.set_key(self.key)
         if self.table is not None:
@@ -193,6 +211,16 @@ class Rss:
         }
         kind = RssHash(self.props.get(VsiProperties.Q_OPT_RSS).HASH).name
         return {"hash": kind, "table": len(self.table or b""), "fields": names}
+
+    def _lut(self, length: int) -> AqRssLut:
+        """Which table a command is about: the one of a length."""
+        kind, size, _ = TABLES[length]
+        number = self.global_table or 0
+        return AqRssLut.of(VSI_ID=self.vsi, VSI_VALID=1, LUT_TYPE=kind, LUT_SIZE=size, GLOBAL_IDX=number)
+
+    def _allocate(self) -> int:
+        answer = self.aq.send(AqOpcode.ALLOC_RES, AqAllocRes.of(NUM_ENTRIES=1), GLOBAL + bytes(2))
+        return int.from_bytes(answer.data[len(GLOBAL) : len(GLOBAL) + 2], "little")
 
     @staticmethod
     def _pattern(headers: Sequence[Header]) -> tuple[PacketGroup, int]:

@@ -13,7 +13,7 @@ from siov.spec.e810 import RX_QUEUES, RXDID, Queues, RxQueueContext
 
 RX_DEFAULT = 2048  # descriptors (ICE_DFLT_NUM_RX_DESC)
 BUFFER_DEFAULT = 2048  # bytes
-BUFFER_MIN, BUFFER_MAX, BUFFER_STEP = 1024, 16256, 128  # bytes
+BUFFER_MIN, BUFFER_MAX, BUFFER_STEP = 128, 16256, 128  # bytes; a guest with a small MTU has small ones
 MAX_FRAME, MIN_FRAME = 9728, 64  # bytes
 CHAIN = 5  # buffers that a frame takes at most (ICE_MAX_CHAINED_RX_BUFS)
 WORDS = 8  # registers of a context

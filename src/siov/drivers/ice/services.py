@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from siov.drivers.ice.irq import Prefer
 from siov.host.iommu import IntelIommu
 from siov.host.irq import IrqVectors
 from siov.host.physmem import PhysMem
@@ -52,7 +53,8 @@ class Services:
     """The host's memory, interrupts and remapping unit.
 
     The function's own requests pass through, so addresses on the bus are the host's. Without an `iommu`
-    there is no S-IOV. `vdcm_init` is called when the function can do it.
+    there is no S-IOV. `vdcm_init` is called when the function can do it; `vectors` says where those of
+    virtual devices come from.
     """
 
     mem: PhysMem
@@ -60,3 +62,4 @@ class Services:
     iommu: IntelIommu | None = None
     vdcm_init: VdcmInit | None = None
     poll: Poll = poll_by_sleep
+    vectors: Prefer = "msix-first"

@@ -47,7 +47,7 @@ def check_ring(what: str, base: int, length: int) -> None:
         raise LinuxError(EINVAL, f"{what}: a ring at {base:#x}; it lies at a multiple of {RING_ALIGN} bytes")
 
 
-def tx_context(ring: TxRing, queue: int, vsi: int, kind: VmvfType, function: int = 0) -> TxQueueContext:
+def tx_context(ring: TxRing, queue: int, vsi: int, kind: VmvfType, function: int) -> TxQueueContext:
     """Context of queue `queue` of the device (ice_setup_tx_ctx)."""
     return TxQueueContext.of(
         BASE=ring.base // RING_ALIGN,

@@ -9,10 +9,10 @@ from siov.drivers.ice.adi import ice_create_adi
 from siov.drivers.ice.config import AVF, SIOV, Personality
 from siov.drivers.ice.vdcm_device import Attach, VdcmDevice
 from siov.drivers.ice.vdev import Compose
+from siov.drivers.ice.virtchnl import VfMessages
 from siov.host.linux import LinuxError
 from siov.host.mdev import Available, MdevCore, MdevDevice, MdevType
 from siov.host.sysfs import AttributeGroup
-from siov.spec.e810 import AqDesc
 
 if TYPE_CHECKING:
     from siov.drivers.ice.link import LinkState
@@ -60,8 +60,7 @@ class IceVdcm:
     pf: IcePf
     host: VdcmHost
     devices: dict[MdevDevice, VdcmDevice] = field(default_factory=dict)
-    by_vsi: dict[int, VdcmDevice] = field(default_factory=dict)
-    strangers: int = 0  # messages of VSIs behind which is no virtual device
+    messages: VfMessages = field(default_factory=VfMessages)  # of all of them, by VSI
     mdev_attr_groups: tuple[AttributeGroup, ...] = ()
 
     def __post_init__(self) -> None:
@@ -89,13 +88,16 @@ class IceVdcm:
         with self.pf.lock:
             self.pf.dev.trace("ice_vdcm_create", f"{mdev.name} {kind.group}")
             self.pf.dev.trace("ice_vdcm_alloc_adi")
-            adi = ice_create_adi(self.pf, kind.pairs, kind.vectors, name=f"ice-vdcm-{mdev.name}")
+            adi = ice_create_adi(
+                self.pf, kind.pairs, kind.vectors, self.pf.services.vectors, f"ice-vdcm-{mdev.name}"
+            )
             try:
                 device = VdcmDevice(self, kind.personality, adi)
             except BaseException:
                 adi.vsi.release()
                 raise
-            self.devices[mdev] = self.by_vsi[adi.vf_id] = device
+            self.devices[mdev] = device
+            self.messages.attach(adi.vf_id, device)
         return device
 
     def remove(self, mdev: MdevDevice) -> None:
@@ -103,7 +105,7 @@ class IceVdcm:
         with self.pf.lock:
             self.pf.dev.trace("ice_vdcm_remove", mdev.name)
             device = self.devices.pop(mdev)
-            del self.by_vsi[device.adi.vf_id]
+            self.messages.detach(device.adi.vf_id)
             device.release()
 
     def deinit(self) -> None:
@@ -114,7 +116,8 @@ class IceVdcm:
 
     def register(self) -> None:
         """Be a parent, and take messages and news of resets."""
-        self.pf.mbx.receive(self._message)
+        self.pf.mbx.receive(self.messages.receive)
+        self.pf.oicr.work.append(self.messages.serve)
         self.pf.on_reset.append(self._prepare_for_reset)
         self.pf.on_rebuild.append(self._rebuild)
         self.pf.link.listeners.append(self._link_changed)
@@ -130,25 +133,28 @@ class IceVdcm:
             for device in list(self.devices.values()):
                 device.act_on_notices()
 
-    def empty_mailbox(self) -> None:
-        """Hand out what lies in the function's mailbox, so that nothing in it is of before."""
+    def drop_messages(self, vsi: int) -> int:
+        """Empty the function's mailbox and forget what a VSI sent, so that nothing is of before; how many."""
         for _ in range(LEFT_OVERS):
             if not self.pf.mbx.clean():
-                return
+                break
+        return self.messages.forget(vsi)
 
     def inspect(self) -> dict[str, object]:
         """The virtual devices by UUID."""
         return {
             "devices": {mdev.name: device.inspect() for mdev, device in self.devices.items()},
-            "strangers": self.strangers,
+            "messages": self.messages.inspect(),
         }
 
     @property
     def _vectors_free(self) -> int:
-        return self.pf.irqs.msix_free + self.pf.irqs.ims_free
+        irqs, which = self.pf.irqs, self.pf.services.vectors
+        return (irqs.msix_free if which != "ims" else 0) + (irqs.ims_free if which != "msix" else 0)
 
     def _forget(self) -> None:
         self.pf.mbx.receive(None)
+        self.pf.oicr.work.remove(self.messages.serve)
         self.pf.link.listeners.remove(self._link_changed)
         self.pf.on_reset.remove(self._prepare_for_reset)
         self.pf.on_rebuild.remove(self._rebuild)
@@ -158,13 +164,6 @@ class IceVdcm:
         who = f"8086:{kind.personality.device:04x}"
         text = f"{who} with {kind.pairs} queue pairs and {kind.vectors} vectors"
         return MdevType(kind.group, self.pf.dev.name, text)
-
-    def _message(self, vsi: int, desc: AqDesc, data: bytes) -> None:
-        device = self.by_vsi.get(vsi)
-        if device is None:
-            self.strangers += 1
-        else:
-            device.message(desc.COOKIE_HIGH, data)
 
     def _link_changed(self, link: LinkState) -> None:
         for device in self.devices.values():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from errno import EBUSY, EINVAL
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from siov.drivers.ice.adi import Adi, ice_free_adi
 from siov.drivers.ice.config import Personality
-from siov.drivers.ice.vdev import ADMINQ, ICR01, compose_layout
+from siov.drivers.ice.vdev import ICR01, MESSAGE, compose_layout
 from siov.host.linux import LinuxError
 from siov.host.vfio import Area, IrqFlag, IrqIndex, IrqInfo, Region, RegionFlag, RegionIndex
 from siov.spec.e810 import AqRc
@@ -19,7 +19,6 @@ from siov.spec.word import Word
 if TYPE_CHECKING:
     from siov.drivers.ice.link import LinkState
     from siov.drivers.ice.vdcm import IceVdcm
-    from siov.drivers.ice.virtchnl.vsi_ops import VsiOps
 
 RW = RegionFlag.READ | RegionFlag.WRITE
 REGIONS = (RegionIndex.BAR0, RegionIndex.BAR3, RegionIndex.CONFIG)
@@ -104,7 +103,7 @@ class VdcmDevice:
             self.adi.clear_mailbox()
             self.adi.trigger_reset()
             self.adi.close()
-            self.vdcm.empty_mailbox()
+            self.dropped += self.vdcm.drop_messages(self.adi.vf_id)
             self._forget()
             self.adi.ena_mapping()
             self.adi.cfg_pasid(None)
@@ -191,7 +190,7 @@ class VdcmDevice:
             return False
         if self.personality.function_reset:
             # Before the message: its interrupt may be handled at once.
-            self.vdev.or_shadow(ICR01, ADMINQ)
+            self.vdev.or_shadow(ICR01, MESSAGE)
         try:
             return self.pf.mbx.send(self.adi.vf_id, op, status, data) is AqRc.OK
         except LinuxError:
@@ -211,7 +210,7 @@ class VdcmDevice:
 
     # What VDCM does with it.
 
-    def message(self, op: int, data: bytes) -> None:
+    def handle(self, op: int, data: bytes) -> None:
         """A message of the guest's has come."""
         if self.listening:
             self.messages.handle(op, data)
@@ -274,7 +273,7 @@ class VdcmDevice:
     def _ice_reset_vf(self, *, notify: bool = False, empty: bool = False) -> None:
         """Reset the virtual device (ice_reset_vf); when it returns, no DMA of before is under way.
 
-        `empty` hands out the function's mailbox, so that no message of before is heard after.
+        `empty` drops what the guest has sent, so that no message of before is heard after.
         """
         with self.pf.lock:
             if self.resetting:
@@ -291,7 +290,7 @@ class VdcmDevice:
                 self.adi.trigger_reset()
                 self.adi.close()
                 if empty:
-                    self.vdcm.empty_mailbox()
+                    self.dropped += self.vdcm.drop_messages(self.adi.vf_id)
                 self._forget()
                 self._zap()
                 self.adi.cfg_pasid(self.adi.pasid)
@@ -333,7 +332,7 @@ class VdcmDevice:
 
     def _set_rss(self, offsets: set[int]) -> None:
         """The guest wrote registers of the hash: hand over each group of them whole."""
-        vsi, words = cast("VsiOps", self.adi.vsi), AvfBar0
+        vsi, words = self.adi.vsi, AvfBar0
         groups: tuple[tuple[type[Word], Callable[[bytes], None]], ...] = (
             (words.VFQF_HENA, lambda data: vsi.set_rss_hena(int.from_bytes(data, "little"))),
             (words.VFQF_HKEY, vsi.set_rss_key),

@@ -29,7 +29,8 @@ MAILBOX: Mapping[type[Word], str] = {
     VdevBar0.VF_ARQT1: "ARQT",
 }
 TIMERS = (Vector.ITR0, Vector.ITR1, Vector.ITR2)
-ICR01, ADMINQ = AvfBar0.VFINT_ICR01.at, AvfBar0.VFINT_ICR01.ADMINQ.mask
+ICR01 = AvfBar0.VFINT_ICR01.at
+MESSAGE = AvfBar0.VFINT_ICR01.of(INTEVENT=1, ADMINQ=1).raw  # the causes of vector 0 when a message comes
 
 # As siov._core.Vdev takes them; see there.
 Trap: TypeAlias = (

@@ -122,7 +122,7 @@ class Vsi(VsiFilters):
         if q not in self.tx_rings:
             raise LinuxError(EINVAL, f"{self.name}: transmit queue {q} has no ring; configure it first")
         queue = self.txq[q]
-        context = tx_context(self.tx_rings[q], queue, self.num, self.kind.vmvf)
+        context = tx_context(self.tx_rings[q], queue, self.num, self.kind.vmvf, self.pf.number)
         self.pf.hw.wr("QTX_COMM_DBELL", 0, queue)
         add_tx_queue(self.pf.aq, self.branch, self.pf.sched.siblings, queue, context)
         self.tx_on.add(q)

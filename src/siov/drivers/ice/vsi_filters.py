@@ -54,6 +54,7 @@ class VsiFilters:
         """Take away every rule that is the VSI's; its tables go with the VSI itself."""
         self.pf.flows.remove_vsi(self.num)
         self.pf.switch.remove_vsi(self.num)
+        self.rss.release()
 
     def replay_filters(self) -> None:
         """After a reset, when the VSI is there again: its rules and tables (ice_replay_vsi)."""

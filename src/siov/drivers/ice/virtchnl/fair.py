@@ -39,6 +39,7 @@ class VfLine:
     tokens: float = BURST
     filled: float = 0.0  # when, in seconds
     waiting: deque[tuple[int, bytes]] = field(default_factory=deque)
+    queued: bool = False  # whether it has its turn to come
     received: int = 0
     deferred: int = 0  # turns at the back
     dropped: int = 0
@@ -81,9 +82,17 @@ class VfMessages:
 
     def detach(self, vsi: int) -> None:
         """The VSI has no VF any more; what waits is forgotten."""
-        line = self.lines.pop(vsi, None)
-        if line is not None:
-            line.waiting.clear()
+        self.forget(vsi)
+        self.lines.pop(vsi, None)
+
+    def forget(self, vsi: int) -> int:
+        """Drop the messages of a VSI that wait, as for a reset; how many."""
+        line = self.lines.get(vsi)
+        if line is None:
+            return 0
+        count = len(line.waiting)
+        line.waiting.clear()
+        return count
 
     def receive(self, vsi: int, desc: AqDesc, data: bytes) -> None:
         """A message out of the function's mailbox (PfMailbox.receive)."""
@@ -100,8 +109,7 @@ class VfMessages:
             line.dropped += 1
             return
         line.waiting.append((op, data))
-        if len(line.waiting) == 1:
-            self._queue(line)
+        self._queue(line)
 
     def serve(self, budget: int = 16) -> bool:
         """Handle at most so many messages; whether more wait."""
@@ -109,15 +117,12 @@ class VfMessages:
             line = self._next()
             if line is None:
                 return False
-            op, data = line.waiting[0]
+            op, data = line.waiting.popleft()
             line.tokens -= 1
             try:
                 line.vf.handle(op, data)
             finally:
-                if line.waiting:  # not detached by its own message
-                    line.waiting.popleft()
-                if line.waiting:
-                    self._queue(line)
+                self._queue(line)
         return bool(self._front or self._back)
 
     def inspect(self) -> dict[str, object]:
@@ -125,6 +130,9 @@ class VfMessages:
         return {"unknown": self.unknown, "lines": {vsi: line.inspect() for vsi, line in self.lines.items()}}
 
     def _queue(self, line: VfLine) -> None:
+        if line.queued or not line.waiting:
+            return
+        line.queued = True
         line.fill(self.clock())
         if line.tokens >= 1:
             self._front.append(line)
@@ -137,6 +145,7 @@ class VfMessages:
             self._turn += 1
             back = not self._front or (self._back and self._turn % SLOW_TURN == 0)
             line = (self._back if back else self._front).popleft()
-            if line.waiting:  # else it was detached
+            line.queued = False
+            if line.waiting:  # else they were forgotten
                 return line
         return None

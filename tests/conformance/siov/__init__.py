@@ -1,0 +1,1 @@
+"""The whole: adapters, host and embedded guests as a scenario builds them."""
