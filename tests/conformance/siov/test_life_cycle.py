@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -103,4 +105,19 @@ def test_nothing_is_left_either_on_a_server_that_runs_by_itself_where_others_tal
     checked = server.checked("listener.0")
     assert checked["lost"] == checked["corrupt"] == checked["duplicated"] == 0, checked
     assert server.sender("talker.0")["timeouts"] == 0
+    server.close()
+
+
+def test_a_driver_that_is_at_work_keeps_its_interrupts_and_holds_up_no_other_guest():
+    """Somebody is within the driver: a turn of the guests' loop ends, and takes nothing of the mailbox's."""
+    server = GuestServer()
+    peer = server.tenant("peer")
+    [mailbox, *_] = peer.vdev.eventfds
+    with peer.lock:
+        os.eventfd_write(mailbox, 1)
+        turn = threading.Thread(target=server.tenants.step, daemon=True)
+        turn.start()
+        turn.join(30)
+        assert not turn.is_alive()
+        assert os.eventfd_read(mailbox) == 1
     server.close()
