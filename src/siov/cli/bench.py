@@ -12,6 +12,7 @@ from pathlib import Path
 BENCHES = {
     "datapath": "frames between VSIs a second: fetch, translate, switch, receive, write back",
     "endpoint": "register reads and posted writes over vfio-user, beside a bare socket exchange",
+    "virtchnl": "round trips of messages to the PF among 100 busy virtual devices, and beside a flood",
     "translate": "IOTLB hits, nested and legacy walks of the remapping unit a second",
 }
 
