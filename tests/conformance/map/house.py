@@ -59,7 +59,10 @@ class House:
         return cls(build(parse(tomllib.loads(text), name)))
 
     def boot(self) -> House:
+        """Boot it, and wait until its guests have posted their buffers."""
         self.platform.boot()
+        if self.platform.tenants is not None:
+            self.run()
         return self
 
     @property
