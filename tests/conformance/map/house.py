@@ -50,13 +50,13 @@ class House:
     platform: Platform
 
     @classmethod
-    def build(cls, name: str, *, nic: str = "", **guests: str) -> House:
-        """Not yet booted. Each guest's devices are tables of TOML, without their parent."""
+    def build(cls, name: str, *, nic: str = "", more: str = "", **guests: str) -> House:
+        """Not yet booted. Each guest's devices are tables of TOML, without their parent; `more` is TOML too."""
         text = MACHINE.format(name=name, nic=nic or BRIDGE % "true")
         for guest, devices in guests.items():
             vdevs = ", ".join(f'{{ parent = "nic0", {one} }}' for one in devices.split(";"))
             text += f'\n[[guest]]\nname = "{guest}"\nmemory = "16M"\nvdevs = [{vdevs}]\n'
-        return cls(build(parse(tomllib.loads(text), name)))
+        return cls(build(parse(tomllib.loads(text + more), name)))
 
     def boot(self) -> House:
         """Boot it, and wait until its guests have posted their buffers."""
