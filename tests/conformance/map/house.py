@@ -28,7 +28,7 @@ name = "{name}"
 memory = "256M"
 
 [iommu]
-mode = "scalable"
+{iommu}
 
 [[root_port]]
 name = "rp0"
@@ -50,9 +50,11 @@ class House:
     platform: Platform
 
     @classmethod
-    def build(cls, name: str, *, nic: str = "", more: str = "", **guests: str) -> House:
+    def build(
+        cls, name: str, *, nic: str = "", iommu: str = "", more: str = "", **guests: str
+    ) -> House:  # fmt: skip
         """Not yet booted. Each guest's devices are tables of TOML, without their parent; `more` is TOML too."""
-        text = MACHINE.format(name=name, nic=nic or BRIDGE % "true")
+        text = MACHINE.format(name=name, nic=nic or BRIDGE % "true", iommu=iommu)
         for guest, devices in guests.items():
             vdevs = ", ".join(f'{{ parent = "nic0", {one} }}' for one in devices.split(";"))
             text += f'\n[[guest]]\nname = "{guest}"\nmemory = "16M"\nvdevs = [{vdevs}]\n'

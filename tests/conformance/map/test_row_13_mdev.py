@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable
 
+import mdevctl as program
 import pytest
 
-import mdevctl as program
 from siov.control import fuse
 from siov.drivers.ice.vdcm import IceVdcm
 from siov.errors import SiovError
@@ -145,7 +145,7 @@ def test_a_file_of_a_type_gets_the_parent_and_not_the_type(house):
 @pytest.fixture
 def mdevctl(house, tmp_path) -> Callable[..., tuple[int, str, str]]:
     """Runs mdevctl on the server's /sys; status, output, errors."""
-    command = program.command()
+    command = program.command(tmp_path / "root")
     if command is None:
         pytest.skip("there is no mdevctl: 'make vm' fetches one")
 

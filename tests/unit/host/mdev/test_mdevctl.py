@@ -1,4 +1,4 @@
-"""The unmodified mdevctl (of the guest rig or the system) lists, creates and removes instances of the model."""
+"""The unmodified mdevctl (of the rig or the system) lists, creates and removes instances of the model."""
 
 import json
 
@@ -18,7 +18,7 @@ PARENT = "0000:3b:00.0"
 @pytest.fixture
 def mdevctl(sysfs: Sysfs, tmp_path):
     """Runs mdevctl with the model's /sys; status, output, errors."""
-    command = program.command()
+    command = program.command(tmp_path / "root")
     if command is None:
         pytest.skip("there is no mdevctl: 'make vm' fetches one")
 
