@@ -30,7 +30,7 @@ fuzz: build ## the fuzz targets, 10 minutes each (needs a nightly toolchain and 
 	@for target in $(notdir $(basename $(filter-out %/input.rs,$(wildcard fuzz/fuzz_targets/*.rs)))); do \
 		cargo +nightly fuzz run -O $$target -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; done
 	$(BIN)/pip install --quiet --group fuzz
-	@for target in $(notdir $(basename $(wildcard fuzz/python/*.py))); do \
+	@for target in $(notdir $(basename $(filter-out %/fuzz_input.py,$(wildcard fuzz/python/*.py)))); do \
 		corpus=fuzz/corpus/$$target; artifacts=fuzz/artifacts/$$target; mkdir -p $$artifacts; \
 		[ -d $$corpus ] || $(BIN)/python fuzz/python/$$target.py --record $$corpus; \
 		$(BIN)/python fuzz/python/$$target.py $$corpus -artifact_prefix=$$artifacts/ -max_len=16384 \

@@ -29,6 +29,7 @@ with atheris.instrument_imports(include=["siov.hw.e810.firmware"]):
     from siov.hw.e810.firmware.resources import CAPACITY
     from siov.hw.e810.firmware.tree import NODES, SIBLINGS
 
+from fuzz_input import Input  # noqa: E402
 from tests.conformance.e810.machine import PF_MAC, Machine  # noqa: E402
 
 ENTRIES, BUFFER, PAGE = 16, 4096, 4096
@@ -44,26 +45,6 @@ TRIGGERS = (
     ("GLGEN_RTRIG", Control.GLGEN_RTRIG.of(EMPFWR=1)),
     ("PFGEN_CTRL", Control.PFGEN_CTRL.of(PFSWR=1)),
 )
-
-
-class Input:
-    """A fuzzer's bytes, taken from the front; past the end they are zeros."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
-
-    def __bool__(self) -> bool:
-        return self.at < len(self.data)
-
-    def take(self, size: int) -> bytes:
-        """The next bytes."""
-        part = self.data[self.at : self.at + size]
-        self.at += size
-        return part.ljust(size, b"\0")
-
-    def number(self, size: int) -> int:
-        """The next bytes as a number."""
-        return int.from_bytes(self.take(size), "little")
 
 
 class Device:

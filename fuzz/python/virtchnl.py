@@ -29,6 +29,7 @@ from siov.spec.virtchnl import (  # noqa: E402
 with atheris.instrument_imports(include=["siov.drivers.ice.vf", "siov.drivers.ice.virtchnl"]):
     import siov.drivers.ice.vf
 
+from fuzz_input import Input  # noqa: E402
 from tests.unit.virtchnl import build  # noqa: E402
 from tests.unit.virtchnl.fake import ALL_CAPS, VSI, Driver  # noqa: E402
 from tests.unit.virtchnl.test_any_bytes import bounded  # noqa: E402
@@ -42,24 +43,8 @@ WRONG_VSI, WRONG_LENGTH, ANY_OP = 1, 2, 4
 FOLLOWED = (Op.GET_VF_RESOURCES, Op.ENABLE_QUEUES, Op.ENABLE_QUEUES_V2, Op.REQUEST_QUEUES)
 
 
-class Input:
-    """A fuzzer's bytes, taken from the front; past the end they are zeros."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
-
-    def __bool__(self) -> bool:
-        return self.at < len(self.data)
-
-    def take(self, size: int) -> bytes:
-        """The next bytes."""
-        part = self.data[self.at : self.at + size]
-        self.at += size
-        return part.ljust(size, b"\0")
-
-    def number(self, size: int) -> int:
-        """The next bytes as a number."""
-        return int.from_bytes(self.take(size), "little")
+class Messages(Input):
+    """Messages out of a fuzzer's bytes."""
 
     def message(self) -> tuple[int, bytes]:
         """One message: operation, what is wrong, size, bytes; what is not to be wrong is set right."""
@@ -87,7 +72,7 @@ def fitting(op: int, data: bytearray) -> bytes:
 
 def one_input(data: bytes) -> None:
     """Send the messages of an input and look at what comes back."""
-    given = Input(data)
+    given = Messages(data)
     driver = Driver(PAIRS[given.number(1) % len(PAIRS)])
     for _ in range(MESSAGES):
         if not given:

@@ -196,6 +196,7 @@ class Platform:
         self.watch.look_at_unit("vtd0", VTD_BASE)
         iommu = IntelIommu(memory, VTD_BASE, scalable=self.scenario.iommu.mode == "scalable")
         iommu.enable()
+        iommu.setup_events(self.irqs)
         self.iommu = iommu
         remapping = InterruptRemapping(iommu)
         remapping.enable()

@@ -66,7 +66,7 @@ def test_a_function_without_a_space_is_refused_and_the_host_reads_why(platform: 
     stranger = platform.functions["c"]
     assert stranger.dma_read(IOVA, 4) is None
     assert platform.iommu is not None
-    (fault,) = platform.iommu.faults.drain()
+    (fault,) = platform.iommu.faults.last
     assert (fault.reason, fault.rid) == (FaultReason.SCT_2, int(stranger.bdf))
 
 

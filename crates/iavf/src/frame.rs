@@ -75,7 +75,7 @@ impl Flow {
     }
 
     fn ports(&self) -> (u16, u16) {
-        let from = 1024 + (self.id % 60_000) as u16;
+        let from = 1024 + (self.id % crate::sender::FLOWS) as u16;
         match self.transport {
             Transport::Udp { echo: true } => (from, ECHO),
             Transport::Udp { echo: false } => (from, DISCARD),

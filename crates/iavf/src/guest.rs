@@ -9,7 +9,7 @@ use crate::frame::{Flow, Mac, ack, swap};
 use crate::order::Verdict;
 use crate::replay::ReplayCheck;
 use crate::rings::{RingCounters, Rings};
-use crate::sender::{Load, Sender, SenderResults};
+use crate::sender::{FLOWS, Load, Sender, SenderResults};
 use crate::tx::{Ask, Tag};
 
 /// Answers that may wait for room in a queue.
@@ -72,6 +72,8 @@ pub struct Guest {
     pub(crate) rings: Rings,
     ear: Ear,
     pub(crate) exits: u64,
+    /// The number that its next flow gets.
+    flows: u32,
 }
 
 impl Guest {
@@ -87,7 +89,7 @@ impl Guest {
             echo: config.echo,
             spare: vec![],
         };
-        Self { vcpu, config, rings: Rings::default(), ear, exits: 0 }
+        Self { vcpu, config, rings: Rings::default(), ear, exits: 0, flows: 0 }
     }
 
     /// Gives it something to send; its number. `None` when it has too many.
@@ -95,7 +97,11 @@ impl Guest {
         if self.ear.senders.len() == SENDERS {
             return None;
         }
-        self.ear.senders.push(Sender::new(self.config.mac, load));
+        let count = load.flows.clamp(1, FLOWS);
+        // When numbers run out, the oldest are used again: these loads are over.
+        let first = if self.flows + count > FLOWS { 0 } else { self.flows };
+        self.flows = first + count;
+        self.ear.senders.push(Sender::new(self.config.mac, load, first));
         Some(self.ear.senders.len() - 1)
     }
 

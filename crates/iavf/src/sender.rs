@@ -99,6 +99,9 @@ struct Stream {
     segments: u64,
 }
 
+/// Flows that ports tell apart.
+pub(crate) const FLOWS: u32 = 60_000;
+
 /// The frame that is sent next.
 #[derive(Clone, Copy, Debug, Default)]
 struct Next {
@@ -112,6 +115,8 @@ struct Next {
 pub struct Sender {
     load: Load,
     from: Mac,
+    /// Number of the first flow among the guest's.
+    first: u32,
     random: Random,
     began: Option<u64>,
     numbers: Vec<u64>,
@@ -124,14 +129,16 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// For a guest with this address.
-    pub fn new(from: Mac, load: Load) -> Self {
-        let flows = load.flows.clamp(1, 60_000) as usize;
+    /// For a guest with this address, whose flows are numbered from `first` on: a receiver that has seen
+    /// those of other loads must not take these for them.
+    pub fn new(from: Mac, load: Load, first: u32) -> Self {
+        let flows = load.flows.clamp(1, FLOWS) as usize;
         let random = Random(load.seed ^ u64::from(load.flows));
         Self {
             random,
             load,
             from,
+            first,
             began: None,
             numbers: vec![0; flows],
             streams: vec![Stream::default(); flows],
@@ -208,10 +215,11 @@ impl Sender {
 
     /// A request was answered. Whether it was one of this sender's.
     pub fn answer(&mut self, flow: &Flow, number: u64, now: u64) -> bool {
-        if !matches!(self.load.traffic, Traffic::Request { .. }) || *flow != self.flow(flow.id) {
+        let Some(mine) = self.mine(flow) else { return false };
+        if !matches!(self.load.traffic, Traffic::Request { .. }) {
             return false;
         }
-        let at = self.asked.iter().position(|(id, asked, _)| (*id, *asked) == (flow.id, number));
+        let at = self.asked.iter().position(|(id, asked, _)| (*id, *asked) == (mine, number));
         match at.and_then(|at| self.asked.remove(at)) {
             Some((_, _, since)) => {
                 self.results.answered += 1;
@@ -224,10 +232,11 @@ impl Sender {
 
     /// A stream was acknowledged up to a sequence number. Whether it is one of this sender's.
     pub fn acknowledge(&mut self, flow: &Flow, sequence: u32, now: u64) -> bool {
-        if !matches!(self.load.traffic, Traffic::Stream { .. }) || *flow != self.flow(flow.id) {
+        let Some(mine) = self.mine(flow) else { return false };
+        if !matches!(self.load.traffic, Traffic::Stream { .. }) {
             return false;
         }
-        let Some(stream) = self.streams.get_mut(flow.id as usize) else { return false };
+        let Some(stream) = self.streams.get_mut(mine as usize) else { return false };
         let upto = flow.offset(sequence, stream.acknowledged);
         if upto > stream.acknowledged && upto <= stream.sent {
             self.results.answered += upto - stream.acknowledged;
@@ -253,6 +262,13 @@ impl Sender {
         [rate, timeout].into_iter().flatten().min()
     }
 
+    /// Which of this sender's flows it is.
+    fn mine(&self, flow: &Flow) -> Option<u32> {
+        let id = flow.id.checked_sub(self.first)?;
+        ((id as usize) < self.numbers.len() && *flow == self.flow(id)).then_some(id)
+    }
+
+    /// A flow by its number among this sender's.
     fn flow(&self, id: u32) -> Flow {
         let transport = match self.load.traffic {
             Traffic::Stream { .. } => Transport::Tcp,
@@ -260,7 +276,7 @@ impl Sender {
             _ => Transport::Udp { echo: false },
         };
         let Load { to, v6, seed, .. } = self.load;
-        Flow { src: self.from, dst: to, id, v6, transport, seed }
+        Flow { src: self.from, dst: to, id: self.first + id, v6, transport, seed }
     }
 
     /// When the rate allows the next frame; `None` when it always does, or when nothing was sent yet.

@@ -125,6 +125,24 @@ fn the_time_of_requests_is_the_clocks() {
 }
 
 #[test]
+fn loads_of_the_same_kind_to_the_same_guest_are_told_apart() {
+    let request = Traffic::Request { depth: 8, timeout: 1 << 40 };
+    for traffic in [request, Traffic::Generate, STREAM] {
+        let machine = Machine::new(Options { echo: true, ..Options::default() });
+        for count in [200, 300] {
+            machine.send(load(traffic.clone(), count));
+            machine.settle();
+        }
+        let (from, to) = (results(&machine, 0), results(&machine, 1));
+        assert!(from.done.iter().all(|done| *done));
+        assert_clean(&to.checked, to.checked.frames);
+        if !matches!(traffic, Traffic::Generate) {
+            assert!(from.senders.iter().all(|sender| sender.answered > 0 && sender.unasked == 0));
+        }
+    }
+}
+
+#[test]
 fn a_rate_is_kept() {
     let clock = Clock::virtual_();
     let machine = Machine::with_clock(Options::default(), clock.clone());

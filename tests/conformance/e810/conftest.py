@@ -2,26 +2,11 @@
 
 import pytest
 
-from siov._core import Port
+from conformance.wire import Wire
 
 from .driver import E810Driver
 from .machine import Machine
 from .scene import Scene
-
-
-class Wire:
-    """The far end of the cable that the adapter's port is plugged into."""
-
-    def __init__(self) -> None:
-        self.near, self.far = Port.cable()
-
-    def send(self, machine: Machine, *frames: bytes) -> None:
-        for frame in frames:
-            assert self.far.send(frame)
-        machine.pump()
-
-    def take(self) -> list[bytes]:
-        return self.far.receive(1024)
 
 
 @pytest.fixture

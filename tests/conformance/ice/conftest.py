@@ -2,24 +2,9 @@
 
 import pytest
 
-from siov._core import Port
+from conformance.wire import Wire
 
 from .server import Server
-
-
-class Wire:
-    """The far end of the cable that the adapter's port is plugged into."""
-
-    def __init__(self) -> None:
-        self.near, self.far = Port.cable()
-
-    def send(self, server: Server, *frames: bytes) -> None:
-        for frame in frames:
-            assert self.far.send(frame)
-        server.pump()
-
-    def take(self) -> list[bytes]:
-        return self.far.receive(1024)
 
 
 @pytest.fixture

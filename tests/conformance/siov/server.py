@@ -26,7 +26,7 @@ class GuestServer:
 
     def __init__(
         self, *guests: dict[str, Any], memory: str = "128M", nic: dict[str, Any] | None = None,
-        machine: dict[str, Any] | None = None,
+        machine: dict[str, Any] | None = None, ice: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         given = {"mac": "b4:96:91:00:00:01", "ims": 64, **(nic or {})}
         self.platform: Platform = build(
@@ -39,7 +39,7 @@ class GuestServer:
                         {"name": "nic0", "behind": "rp0", "at": "00.0", "model": "e810", "nic": given}
                     ],
                     "iommu": {"mode": "scalable"},
-                    "ice": {"queues": 0},
+                    "ice": {"queues": 0, **(ice or {})},
                     "guest": list(guests) or [guest("peer", "vdcm-1")],
                 },
                 "a test",
@@ -58,6 +58,10 @@ class GuestServer:
         function = self.platform.functions["nic0"]
         assert isinstance(function, E810Function)
         self.function = function
+
+    def close(self) -> None:
+        """Shut the guests down and unload the driver."""
+        self.platform.unload()
 
     def add(self, name: str, *types: str, **more: Any) -> Tenant:
         """One more guest, ready to receive; its first device."""

@@ -70,13 +70,12 @@ def rx_context(ring: RxRing) -> RxQueueContext:
 
 
 def write_rx_context(hw: IceHw, queue: int, ring: RxRing) -> None:
-    """Context, profile and an empty ring for a queue that is off (ice_vsi_cfg_rxq)."""
+    """Context and profile for a queue that is off (ice_vsi_cfg_rxq); its tail stays as it is."""
     raw = rx_context(ring).to_bytes()
     hw.wr("QRXFLXP_CNTXT", Queues.QRXFLXP_CNTXT.of(RXDID_IDX=ring.rxdid, RXDID_PRIO=FORCED), queue)
     for n in range(WORDS):
         word = int.from_bytes(raw[4 * n : 4 * n + 4], "little")
         hw.wr("QRX_CONTEXT", word, n * RX_QUEUES + queue)
-    hw.wr("QRX_TAIL", 0, queue)
 
 
 def control_rx_queue(hw: IceHw, poll: Poll, queue: int, on: bool) -> None:

@@ -152,6 +152,9 @@ class Vsi(VsiFilters):
         if q not in self.rx_rings:
             raise LinuxError(EINVAL, f"{self.name}: receive queue {q} has no ring; configure it first")
         write_rx_context(self.pf.hw, self.rxq[q], self.rx_rings[q])
+        if self.kind is not VsiKind.ADI:
+            # A guest's tail is the guest's: iavf posts its buffers before it asks for the queue.
+            self.pf.hw.wr("QRX_TAIL", 0, self.rxq[q])
         control_rx_queue(self.pf.hw, self.pf.services.poll, self.rxq[q], on=True)
         self.rx_on.add(q)
 
