@@ -50,10 +50,8 @@ class House:
     platform: Platform
 
     @classmethod
-    def build(
-        cls, name: str, *, nic: str = "", iommu: str = "", more: str = "", **guests: str
-    ) -> House:  # fmt: skip
-        """Not yet booted. Each guest's devices are tables of TOML, without their parent; `more` is TOML too."""
+    def build(cls, name: str, *, nic: str = "", iommu: str = "", more: str = "", **guests: str) -> House:
+        """Not yet booted. Each guest's devices are tables of TOML, without their parent, as is all else."""
         text = MACHINE.format(name=name, nic=nic or BRIDGE % "true", iommu=iommu)
         for guest, devices in guests.items():
             vdevs = ", ".join(f'{{ parent = "nic0", {one} }}' for one in devices.split(";"))

@@ -1,4 +1,6 @@
-"""Row 11: PCI Express. Enumeration gives what lspci shows, and the CPU reaches registers through the bridges."""
+"""Row 11: PCI Express. Enumeration gives what lspci shows, and BARs are sized, placed and written back."""
+
+from itertools import pairwise
 
 import pytest
 
@@ -38,7 +40,7 @@ def test_bars_are_sized_placed_apart_and_written_back(house):
             taken.append((bar.start, bar.start + bar.size))
     taken.sort()
     assert len(taken) > 5
-    assert all(one[1] <= two[0] for one, two in zip(taken, taken[1:], strict=False))
+    assert all(one[1] <= two[0] for one, two in pairwise(taken))
 
 
 @pytest.mark.parametrize("options", ["-vvv", "-n", "-xxxx"])
