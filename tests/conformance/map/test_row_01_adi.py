@@ -83,10 +83,10 @@ def test_a_guest_that_maps_the_address_of_anothers_page_finds_nothing_there(hous
         "tx doorbell": (0x400_0000 + PAGE * vsi.txq[0], "QTX_COMM_DBELL", vsi.txq[0]),
         "mailbox": (0x200_0000 + PAGE * vsi.num, "VSI_MBX_ATQBAL", vsi.num),
     }[what]
-    guest, before = house.tenant("vm1").vdev.guest, house.nic.get(name, index)
+    guest, before = house.tenant("vm1").vdev.guest, house.pf.hw.rd(name, index)
     gva = FREE + at
     guest.table.map(gva, house.base + at, PAGE, Prot.READ | Prot.WRITE)
     assert guest.read32(gva) == DEAD
     guest.write32(gva, before ^ 0x20)
-    assert house.nic.get(name, index) == before
+    assert house.pf.hw.rd(name, index) == before
     assert house.hpa("vm1", gva) is None
