@@ -131,11 +131,13 @@ def bench_datapath(
     frames: int,
     *,
     entries: int = 256,
+    superpages: bool = True,
     thread: bool = True,
 ) -> tuple[float, float, float]:
     """Send at least `frames` frames of `frame` bytes from every other of `vsis` VSIs to the next one.
 
     `translation` is "none" (no remapping unit), "unit" (ATS off) or "atc"; rings have `entries` descriptors.
+    With `superpages` second stages have pages of 2 MiB, else of 4 KiB.
     The engine's worker has a thread of its own, or is pumped on this one. Gives frames a second by the clock
     on the wall, nanoseconds of the engine's processor time for each, and interrupts a second.
     `ValueError` for a load that can't be, `RuntimeError` when a frame is lost or not what was sent.

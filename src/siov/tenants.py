@@ -292,15 +292,21 @@ class Tenants:
         for exit_ in exits:
             number = exit_["guest"]
             assert isinstance(number, int)
-            tenant = next((t for t in self.all.values() if t.seat == number), None)
+            tenant = next((t for t in list(self.all.values()) if t.seat == number), None)
             if tenant is not None:
                 self.loop.resume(number, tenant.vdev.guest.handle_exit(exit_))
 
     def _service(self) -> None:
         for tenant in list(self.all.values()):
-            # Vector 0 is the mailbox's.
-            if tenant.vdev.eventfds and taken(tenant.vdev.eventfds[0]):
-                tenant.service()
+            # A driver that is at work for somebody takes messages itself; its eventfds are not ours then.
+            if not tenant.lock.acquire(blocking=False):
+                continue
+            try:
+                # Vector 0 is the mailbox's.
+                if tenant.vdev.eventfds and taken(tenant.vdev.eventfds[0]):
+                    tenant.service()
+            finally:
+                tenant.lock.release()
 
     def find(self, text: str) -> Tenant | None:
         """A device of a guest, by GUEST or GUEST.N."""

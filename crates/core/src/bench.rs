@@ -26,7 +26,8 @@ pub fn bench_endpoint(
 
 /// Measures the data path: frames a second, nanoseconds of the engine for each, interrupts a second.
 #[pyfunction]
-#[pyo3(signature = (vsis, frame, translation, frames, *, entries = 256, thread = true))]
+#[pyo3(signature = (vsis, frame, translation, frames, *, entries = 256, superpages = true, thread = true))]
+#[allow(clippy::too_many_arguments)] // Python's keywords
 pub fn bench_datapath(
     py: Python<'_>,
     vsis: u16,
@@ -34,6 +35,7 @@ pub fn bench_datapath(
     translation: &str,
     frames: u64,
     entries: u16,
+    superpages: bool,
     thread: bool,
 ) -> PyResult<(f64, f64, f64)> {
     let translation = match translation {
@@ -45,7 +47,7 @@ pub fn bench_datapath(
             return Err(PyValueError::new_err(text));
         }
     };
-    let load = Load { vsis, frame, entries, translation };
+    let load = Load { vsis, frame, entries, translation, superpages };
     let run = if thread { threaded } else { pumped };
     let found = py.detach(|| run(&load, frames)).map_err(|error| match error {
         Failed::Load => PyValueError::new_err(error.to_string()),

@@ -1,4 +1,4 @@
-//! Prints frames a second: `datapath [threaded|pumped [VSIS [BYTES [none|unit|atc [FRAMES [ENTRIES]]]]]]`.
+//! Prints frames a second: `datapath [threaded|pumped [VSIS [BYTES [none|unit|atc [FRAMES [ENTRIES [4k|2m]]]]]]]`.
 
 use std::error::Error;
 
@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "unit" => Translation::Unit,
             _ => Translation::DeviceTlb,
         },
+        superpages: text(6, "2m") != "4k",
     };
     let frames = text(4, "1000000").parse()?;
     let run = if text(0, "threaded") == "pumped" { pumped } else { threaded };

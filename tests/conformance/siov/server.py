@@ -89,6 +89,8 @@ class GuestServer:
     def rest(self) -> None:
         """Step until nobody has anything to do: buffers are posted, frames are where they go."""
         for _ in range(ROUNDS):
+            if self.platform.threads.running:
+                return
             worked = self.tenants.step()
             if not self.platform.pump() and not worked:
                 return

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import os
+import threading
+from collections.abc import Callable
 
 import pytest
 
 from siov.drivers.iavf import State
+from siov.drivers.ice.services import poll_by_sleep
 
 from .holdings import difference, holdings, rss
-from .server import GuestServer
+from .server import GuestServer, guest
 
 FRAMES = 12
 WARM_UP = 20
@@ -38,7 +42,7 @@ def life(server: GuestServer, kind: str) -> None:
 def lives(count: int) -> dict[str, int]:
     """So many lives by turns of both personalities; how much the process has grown after a warm-up."""
     gc.collect()  # what tests before this one have left
-    server = GuestServer()
+    server = GuestServer(guest("peer", "vdcm-1"))
     kinds = ("vdcm-1", "avf-1")
     life(server, kinds[0])  # the peer's doorbells have their pages from now on
     before, size, objects = holdings(server), 0, 0
@@ -63,3 +67,57 @@ def test_nothing_is_left_of_a_virtual_device_after_each_of_its_lives(count, reco
         record_property(name, value)
     assert growth["bytes"] <= GROWTH, growth
     assert growth["objects"] <= 100, growth
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    assert poll_by_sleep(condition, 60), "what was waited for has not come"
+
+
+def busy_life(server: GuestServer, name: str, kind: str) -> None:
+    """The same on a server that runs by itself; its requests are answered by the peer."""
+    tenant = server.add(name, kind)
+    for again in (True, False):
+        assert tenant.seat is not None
+        server.tenants.loop.clear_loads(tenant.seat)
+        server.send(name, "peer", kind="request", count=FRAMES, depth=4)
+        wait_for(lambda: server.sender(f"{name}.0")["done"])
+        assert server.sender(f"{name}.0")["answered"] == FRAMES
+        if again:
+            with tenant.lock:
+                tenant.driver.reset()
+            assert tenant.driver.state is State.RUNNING
+    server.tenants.remove(name)
+
+
+def test_nothing_is_left_either_on_a_server_that_runs_by_itself_where_others_talk_all_the_time():
+    gc.collect()
+    server = GuestServer(*(guest(name, "vdcm-1", entries=256) for name in ("peer", "talker", "listener")))
+    with server.platform:
+        server.send("talker", "listener", kind="request", depth=8)
+        busy_life(server, "mayfly", "vdcm-1")
+        before = holdings(server)
+        for number in range(20):
+            busy_life(server, "mayfly", ("vdcm-1", "avf-1")[number % 2])
+            assert difference(before, holdings(server)) == {}, f"after life {number}"
+            answered = server.sender("talker.0")["answered"]
+            wait_for(lambda at=answered: server.sender("talker.0")["answered"] > at)
+        assert server.platform.threads.failures == server.tenants.failures == []
+    checked = server.checked("listener.0")
+    assert checked["lost"] == checked["corrupt"] == checked["duplicated"] == 0, checked
+    assert server.sender("talker.0")["timeouts"] == 0
+    server.close()
+
+
+def test_a_driver_that_is_at_work_keeps_its_interrupts_and_holds_up_no_other_guest():
+    """Somebody is within the driver: a turn of the guests' loop ends, and takes nothing of the mailbox's."""
+    server = GuestServer()
+    peer = server.tenant("peer")
+    [mailbox, *_] = peer.vdev.eventfds
+    with peer.lock:
+        os.eventfd_write(mailbox, 1)
+        turn = threading.Thread(target=server.tenants.step, daemon=True)
+        turn.start()
+        turn.join(30)
+        assert not turn.is_alive()
+        assert os.eventfd_read(mailbox) == 1
+    server.close()

@@ -108,3 +108,43 @@ def test_a_thread_that_is_kicked_without_end_is_let_go_and_another_goes_on():
     assert handed == [8]
     lock.kick()
     assert len(ran) == 16, "who goes on finds what is wanted"
+
+
+def test_who_passes_the_service_on_to_itself_goes_on_and_not_deeper():
+    """The thread that takes interrupts fires the vector, and takes that interrupt within the access."""
+    left, handed = 10_000, 0
+
+    def service() -> None:
+        nonlocal left
+        left -= 1
+        if left:
+            lock.kick()
+
+    def later() -> None:
+        nonlocal handed
+        handed += 1
+        lock.kick()
+
+    lock = ServiceLock(service, later)
+    lock.kick()
+    assert left == 0
+    assert handed > 100
+
+
+def test_who_passes_the_service_on_to_another_thread_is_free():
+    runs, others = [], []
+
+    def service() -> None:
+        runs.append(threading.get_ident())
+        if len(runs) < 20:
+            lock.kick()
+
+    def later() -> None:
+        others.append(threading.Thread(target=lock.kick))
+
+    lock = ServiceLock(service, later)
+    lock.kick()
+    assert len(runs) == 8
+    others[0].start()
+    others[0].join(10)
+    assert len(runs) == 16

@@ -8,7 +8,7 @@ use siov_mem::{GRANULE, HostMemory, HostView, Hpa, PAGE_SIZE, Region};
 use siov_port::Clock;
 use siov_spec::vtd::{
     AW, Irte, PGTT, PasidDirectoryEntry, PasidTableEntry, ScalableContextEntry, ScalableRootEntry,
-    SsTableEntry, TTM, unit,
+    SsPage2M, SsTableEntry, TTM, unit,
 };
 
 use super::{Failed, Load, Translation};
@@ -60,7 +60,8 @@ impl Machine {
         let bus = Bus::new(Arc::clone(&memory));
         if translated {
             let mut unit = Unit::new(&Config::default());
-            let mut tables = Tables { view: memory.view(), free: PAGE_SIZE };
+            let mut tables =
+                Tables { view: memory.view(), free: PAGE_SIZE, superpages: load.superpages };
             let spaces = (0..u64::from(load.vsis)).map(at);
             tables.set_up(&mut unit, spaces, bytes).ok_or(Failed::Memory)?;
             drop(tables);
@@ -80,10 +81,11 @@ impl Machine {
 struct Tables<'v> {
     view: HostView<'v>,
     free: u64,
+    superpages: bool,
 }
 
 impl Tables<'_> {
-    /// Scalable mode: each PASID from 1 on has a second stage of 4 KiB pages that maps `bytes` from
+    /// Scalable mode: each PASID from 1 on has a second stage that maps `bytes` from
     /// [`GUEST`] on to where its space begins; interrupt n goes to destination n.
     fn set_up(
         &mut self,
@@ -142,13 +144,20 @@ impl Tables<'_> {
         self.put(root + (GUEST >> 39) * 8, &[entry(level3)])?;
         self.put(level3 + (GUEST >> 30 & 511) * 8, &[entry(level2)])?;
         for granule in 0..bytes / GRANULE {
-            let table = self.page();
-            self.put(level2 + granule * 8, &[entry(table)])?;
-            for page in 0..512 {
-                self.put(table + page * 8, &[entry(space + granule * GRANULE + page * PAGE_SIZE)])?;
-            }
+            let at = space + granule * GRANULE;
+            let entry = if self.superpages { superpage(at)? } else { self.small_pages(at)? };
+            self.put(level2 + granule * 8, &[entry])?;
         }
         Some(root)
+    }
+
+    /// The entry of a table that maps 2 MiB by pages of 4 KiB.
+    fn small_pages(&mut self, at: u64) -> Option<u64> {
+        let table = self.page();
+        for page in 0..512 {
+            self.put(table + page * 8, &[entry(at + page * PAGE_SIZE)])?;
+        }
+        Some(entry(table))
     }
 
     fn page(&mut self) -> u64 {
@@ -167,6 +176,11 @@ impl Tables<'_> {
         }
         Some(())
     }
+}
+
+fn superpage(at: u64) -> Option<u64> {
+    let page = SsPage2M(0).with_R(true).with_W(true).with_PS(true);
+    Some(page.with_ADDR(u32::try_from(at / GRANULE).ok()?).0)
 }
 
 fn entry(at: u64) -> u64 {

@@ -38,6 +38,8 @@ pub struct Load {
     pub entries: u16,
     /// How addresses are translated.
     pub translation: Translation,
+    /// Whether second stages map the guests' memory by pages of 2 MiB, as the host does it, or of 4 KiB.
+    pub superpages: bool,
 }
 
 /// What was found.
