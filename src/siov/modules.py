@@ -15,7 +15,6 @@ from siov.drivers.ice.netdev_ethtool import IceEthtool
 from siov.drivers.ice.pf import IcePf
 from siov.drivers.ice.services import Services
 from siov.drivers.ice.vdcm import IceVdcm, ice_vdcm_init
-from siov.drivers.ice.vsi_ethtool import VsiEthtool
 from siov.errors import ScenarioError
 from siov.host.linux import choices
 from siov.host.mdev import MdevCore
@@ -109,7 +108,7 @@ class IceModule:
         for pf in self.driver.pfs.values():
             for mdev, device in pf.vdcm.devices.items() if isinstance(pf.vdcm, IceVdcm) else ():
                 if mdev.name == name.lower():
-                    return Netdev(VsiEthtool(device.adi.vsi, mdev.name), pf.lock)
+                    return Netdev(device.ethtool, pf.lock)
         raise ScenarioError(
             f"there is no interface {name!r}; there are {choices(self.pfs)} and virtual devices by their UUID"
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 from siov._core import Bus, Clock, GuestLoop
 from siov.drivers.iavf import Iavf, IavfConfig, QueuePair
@@ -242,7 +243,8 @@ class Tenants:
             tenant.stop()
         self.vms[name].close()
         for tenant in tenants:
-            self.mdev.remove(tenant.uuid)
+            if UUID(tenant.uuid) in self.mdev.core.devices:  # it went with its adapter, else
+                self.mdev.remove(tenant.uuid)
         self.all = {key: tenant for key, tenant in self.all.items() if key[0] != name}
         del self.vms[name], self._vpids[name]
 

@@ -125,7 +125,10 @@ class EmbeddedVm:
         if found is None:
             return DEAD
         vdev, offset = found
-        return int.from_bytes(vdev.device.read(RegionIndex.BAR0, offset, 4), "little")
+        try:
+            return int.from_bytes(vdev.device.read(RegionIndex.BAR0, offset, 4), "little")
+        except LinuxError:  # the device was taken away
+            return DEAD
 
     def write32(self, gva: int, value: int) -> None:
         """Write a register; lost where nothing is."""
@@ -196,7 +199,8 @@ class EmbeddedVm:
     def _emulate(self, gpa: int, value: int) -> None:
         if (found := self._vdev_at(gpa)) is not None:
             vdev, offset = found
-            vdev.device.write(RegionIndex.BAR0, offset, value.to_bytes(4, "little"))
+            with suppress(LinuxError):  # the device was taken away
+                vdev.device.write(RegionIndex.BAR0, offset, value.to_bytes(4, "little"))
 
     def _vdev_at(self, gpa: int) -> tuple[GuestVdev, int] | None:
         number, offset = divmod(gpa - BARS, BAR_STRIDE)

@@ -21,7 +21,9 @@ ARCHITECTURE = "amd64"
 SUITE = "trixie"
 BACKPORTS = "trixie-backports"
 # QEMU 10.0 of the suite itself has no vfio-user client. All of these come with what they depend on.
-PROGRAMS = ("qemu-system-x86", "busybox-static", "iperf3", "ethtool", "pciutils", "kmod", "tshark")
+PROGRAMS = (
+    "qemu-system-x86", "busybox-static", "iperf3", "ethtool", "pciutils", "kmod", "tshark", "mdevctl",
+)  # fmt: skip
 # The full kernel: the cloud kernel has none of the drivers that the guest tests are about.
 KERNEL = "linux-image-amd64"
 

@@ -92,7 +92,7 @@ class IceVdcm:
                 self.pf, kind.pairs, kind.vectors, self.pf.services.vectors, f"ice-vdcm-{mdev.name}"
             )
             try:
-                device = VdcmDevice(self, kind.personality, adi)
+                device = VdcmDevice(self, kind.personality, adi, mdev.name)
             except BaseException:
                 adi.vsi.release()
                 raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from siov.drivers.ice.adi import Adi, ice_free_adi
 from siov.drivers.ice.config import Personality
 from siov.drivers.ice.vdev import ICR01, MESSAGE, compose_layout
+from siov.drivers.ice.vsi_ethtool import VsiEthtool
 from siov.host.linux import LinuxError
 from siov.host.vfio import Area, IrqFlag, IrqIndex, IrqInfo, Region, RegionFlag, RegionIndex
 from siov.spec.e810 import AqRc
@@ -55,9 +56,10 @@ class VdcmDevice:
     It works between `open_device` and `close_device`; otherwise it answers nothing and its mailbox is shut.
     """
 
-    def __init__(self, vdcm: IceVdcm, personality: Personality, adi: Adi) -> None:
+    def __init__(self, vdcm: IceVdcm, personality: Personality, adi: Adi, name: str) -> None:
         self.vdcm, self.personality, self.adi = vdcm, personality, adi
         self.pf = adi.pf
+        self.ethtool = VsiEthtool(adi.vsi, name)  # the host's: its flow rules live as long as the device
         self.zap: Callable[[], None] | None = None
         self.opened = False
         self.listening = False

@@ -1,8 +1,8 @@
-"""The unmodified mdevctl (of the distribution) lists, creates and removes instances of the model."""
+"""The unmodified mdevctl (of the rig or the system) lists, creates and removes instances of the model."""
 
 import json
-import shutil
 
+import mdevctl as program
 import pytest
 
 from siov.control import fuse
@@ -18,14 +18,14 @@ PARENT = "0000:3b:00.0"
 @pytest.fixture
 def mdevctl(sysfs: Sysfs, tmp_path):
     """Runs mdevctl with the model's /sys; status, output, errors."""
-    program = shutil.which("mdevctl") or shutil.which("mdevctl", path="/usr/sbin:/sbin")
-    if program is None:
-        pytest.skip("there is no mdevctl (Debian: mdevctl)")
+    command = program.command(tmp_path / "root")
+    if command is None:
+        pytest.skip("there is no mdevctl: 'make vm' fetches one")
 
     def run(*words: str) -> tuple[int, str, str]:
         out, err = tmp_path / "out", tmp_path / "err"
         try:
-            status = fuse.run(sysfs, ["sh", "-c", f'exec >{out} 2>{err}; exec "$0" "$@"', program, *words])
+            status = fuse.run(sysfs, ["sh", "-c", f'exec >{out} 2>{err}; exec "$0" "$@"', *command, *words])
         except SiovError as why:
             pytest.skip(str(why))
         return status, out.read_text(), err.read_text()
