@@ -361,6 +361,8 @@ class Nic:
         """What a VSI's frames are hashed by: a set of fields for each group of packets."""
     def set_flow_profile(self, profile: int, group: int, level: int, fields: int) -> None:
         """Which packets a flow-director profile is for, and the fields its filters match; 0 removes it."""
+    def set_flow_profile_vsi(self, profile: int, vsi: int, on: bool) -> None:
+        """Whether a VSI uses a flow-director profile; `ValueError` when there is no such profile."""
     def clear_filters(self, vsi: int | None = None) -> None:
         """Remove the filters of a VSI, or all."""
     def set_vlan_mode(self, double: bool) -> None:

@@ -252,6 +252,16 @@ impl PyNic {
         py.detach(|| self.nic.set_flow_profile(profile, group, level, fields)).map_err(error)
     }
 
+    fn set_flow_profile_vsi(
+        &self,
+        py: Python<'_>,
+        profile: u8,
+        vsi: u16,
+        on: bool,
+    ) -> PyResult<()> {
+        py.detach(|| self.nic.set_flow_profile_vsi(profile, vsi, on)).map_err(error)
+    }
+
     #[pyo3(signature = (vsi = None))]
     fn clear_filters(&self, py: Python<'_>, vsi: Option<u16>) -> PyResult<()> {
         py.detach(|| self.nic.clear_filters(vsi)).map_err(error)

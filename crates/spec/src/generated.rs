@@ -10581,6 +10581,8 @@ pub mod e810 {
         FLOW_PROFILE = 0x5100,
         /// `0x5101`
         RSS_FIELDS = 0x5101,
+        /// `0x5102`
+        FLOW_PROFILE_VSI = 0x5102,
     }
     impl SectionType {
         /// The member with this value, if there is one.
@@ -10589,6 +10591,7 @@ pub mod e810 {
                 0x1 => Some(Self::METADATA),
                 0x5100 => Some(Self::FLOW_PROFILE),
                 0x5101 => Some(Self::RSS_FIELDS),
+                0x5102 => Some(Self::FLOW_PROFILE_VSI),
                 _ => None,
             }
         }
@@ -10921,6 +10924,127 @@ pub mod e810 {
                 Span { at: 0x2, count: 1, stride: 0x1, what: What::Register(Register { name: "GROUP", size: 1, reset: 0x0, rw: 0xff, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x3, count: 1, stride: 0x1, what: What::Register(Register { name: "LEVEL", size: 1, reset: 0x0, rw: 0xff, rw1c: 0x0, sticky: 0x0 }) },
                 Span { at: 0x8, count: 1, stride: 0x8, what: What::Register(Register { name: "FIELDS", size: 8, reset: 0x0, rw: 0xffffffffffffffff, rw1c: 0x0, sticky: 0x0 }) },
+        ] };
+    }
+
+    /// A section of type FLOW_PROFILE_VSI: whether a VSI uses a profile. (siov package)
+    pub mod flow_profile_vsi {
+        use super::*;
+
+        /// The profile. (siov package)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct PROFILE(pub u16);
+        impl PROFILE {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0xffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x0;
+            /// Bits 15:0: profile (RW)
+            pub const fn NUM(self) -> u16 { self.0 }
+            /// The word with bits 15:0 set.
+            pub const fn with_NUM(mut self, value: u16) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// The VSI. (siov package)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct VSI(pub u16);
+        impl VSI {
+            /// The value after a cold reset.
+            pub const RESET: u16 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u16 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u16 = 0xffff;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u16 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u16 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u16 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u16 = 0x0;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x2;
+            /// Bits 15:0: VSI (RW)
+            pub const fn NUM(self) -> u16 { self.0 }
+            /// The word with bits 15:0 set.
+            pub const fn with_NUM(mut self, value: u16) -> Self {
+                self.0 = value;
+                self
+            }
+        }
+
+        /// Whether it uses the profile. (siov package)
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct USE(pub u8);
+        impl USE {
+            /// The value after a cold reset.
+            pub const RESET: u8 = 0x0;
+            /// Bits that software only reads.
+            pub const RO_MASK: u8 = 0x0;
+            /// Bits that a write stores.
+            pub const RW_MASK: u8 = 0x1;
+            /// Bits that a written 1 clears.
+            pub const RW1C_MASK: u8 = 0x0;
+            /// Bits written for their effect, that read as zero.
+            pub const WO_MASK: u8 = 0x0;
+            /// Bits that a function-level reset keeps.
+            pub const STICKY_MASK: u8 = 0x0;
+            /// Bits that are reserved: no field covers them.
+            pub const RSVD: u8 = 0xfe;
+            /// Byte offset in its block.
+            pub const AT: u32 = 0x4;
+            /// Bits 0: from now on, else no more (RW)
+            pub const fn ENA(self) -> bool { self.0 & 0x1 != 0 }
+            /// The word with bits 0 set.
+            pub const fn with_ENA(mut self, value: bool) -> Self {
+                self.0 = (self.0 & !0x1) | ((value as u8) & 0x1);
+                self
+            }
+        }
+        /// The registers, by the id that a change in the register file bears.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reg {
+            /// The profile.
+            PROFILE,
+            /// The VSI.
+            VSI,
+            /// Whether it uses the profile.
+            USE,
+        }
+        impl Reg {
+            /// All of them, by id.
+            pub const ALL: [Self; 3] = [Self::PROFILE, Self::VSI, Self::USE];
+            /// The register with this id, if there is one.
+            pub fn from_id(id: u16) -> Option<Self> { Self::ALL.get(usize::from(id)).copied() }
+        }
+        impl From<Reg> for u16 {
+            fn from(reg: Reg) -> Self { reg as Self }
+        }
+        /// Size in bytes.
+        pub const SIZE: u32 = 0x8;
+        /// Where each register lies.
+        pub static BLOCK: Block = Block { name: "FlowProfileVsi",
+            size: SIZE, spans: &[
+                Span { at: 0x0, count: 1, stride: 0x2, what: What::Register(Register { name: "PROFILE", size: 2, reset: 0x0, rw: 0xffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x2, count: 1, stride: 0x2, what: What::Register(Register { name: "VSI", size: 2, reset: 0x0, rw: 0xffff, rw1c: 0x0, sticky: 0x0 }) },
+                Span { at: 0x4, count: 1, stride: 0x1, what: What::Register(Register { name: "USE", size: 1, reset: 0x0, rw: 0x1, rw1c: 0x0, sticky: 0x0 }) },
         ] };
     }
 

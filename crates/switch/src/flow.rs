@@ -153,6 +153,23 @@ impl FlowTable {
         true
     }
 
+    /// Lets a VSI use a profile, or no more; then the filters that it made for the VSI go. Whether there is such a
+    /// profile.
+    pub fn set_profile_vsi(&mut self, number: u8, vsi: VsiId, on: bool) -> bool {
+        let slot = self.profiles.get_mut(usize::from(number)).and_then(Option::as_mut);
+        let (Some(profile), Some(mask)) = (slot, self.of_vsi.get_mut(vsi.index())) else {
+            return false;
+        };
+        *mask = *mask & !(1 << number) | u128::from(on) << number;
+        if on {
+            profile.vsis.insert(vsi);
+        } else if profile.vsis.remove(vsi) {
+            let (of, vsi) = (number, vsi.number());
+            self.retain(|filter| filter.profile() != of || filter.key.vsi != vsi);
+        }
+        true
+    }
+
     /// A profile by its number.
     pub fn profile(&self, number: u8) -> Option<&Profile> {
         self.profiles.get(usize::from(number)).and_then(Option::as_ref)

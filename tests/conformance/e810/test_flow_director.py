@@ -26,7 +26,14 @@ from siov.spec.e810 import (
 )
 from siov.spec.e810.aq_device import ResourceAccess, ResourceId
 from siov.spec.e810.flow import FilterCount, VsiFilterCount
-from siov.spec.e810.package import FlowProfile, HeaderField, HeaderLevel, PacketGroup, SectionType
+from siov.spec.e810.package import (
+    FlowProfile,
+    FlowProfileVsi,
+    HeaderField,
+    HeaderLevel,
+    PacketGroup,
+    SectionType,
+)
 
 from .driver import E810Driver
 from .frames import TOEPLITZ_KEY, V4, B, Ip, tcp_frame, udp_frame
@@ -44,27 +51,48 @@ def reserve(nic, resource, access=ResourceAccess.WRITE):
 
 
 def package(nic, profile, group, fields, level=HeaderLevel.OUTER):
-    """Download a package that has one flow profile."""
-    data = bytearray(FlowProfile.size)
-    for word in (
+    """Download a package that has one flow profile, of no VSI yet."""
+    words = (
         FlowProfile.PROFILE.of(NUM=profile), FlowProfile.GROUP.of(GROUP=group),
         FlowProfile.LEVEL.of(LEVEL=level), FlowProfile.FIELDS(sum(1 << f for f in fields)),
-    ):  # fmt: skip
-        data[type(word).at : type(word).at + word.width // 8] = word.to_bytes()
-    entry = (
-        SectionType.FLOW_PROFILE.to_bytes(4, "little")
-        + (12).to_bytes(2, "little")
-        + len(data).to_bytes(2, "little")
-    )
-    buffer = (1).to_bytes(2, "little") + (12 + len(data)).to_bytes(2, "little") + entry + bytes(data)
+    )  # fmt: skip
     reserve(nic, ResourceId.GLBL_LOCK)
-    nic.aq.send(AqOpcode.DOWNLOAD_PKG, AqDownloadPackage.of(LAST_BUF=1), buffer.ljust(4096, b"\0"))
+    buffer = section(SectionType.FLOW_PROFILE, FlowProfile, *words).ljust(4096, b"\0")
+    nic.aq.send(AqOpcode.DOWNLOAD_PKG, AqDownloadPackage.of(LAST_BUF=1), buffer)
+
+
+def section(kind, block, *words):
+    """A buffer of one section."""
+    data = bytearray(block.size)
+    for word in words:
+        data[type(word).at : type(word).at + word.width // 8] = word.to_bytes()
+    entry = kind.to_bytes(4, "little") + (12).to_bytes(2, "little") + len(data).to_bytes(2, "little")
+    return (1).to_bytes(2, "little") + (12 + len(data)).to_bytes(2, "little") + entry + bytes(data)
+
+
+def change(nic, buffer):
+    """Change the package in use."""
+    lock = AqRequestResource.of(RES_ID=ResourceId.CHNG_LOCK, ACCESS_TYPE=ResourceAccess.WRITE, TIMEOUT=1000)
+    nic.aq.send(AqOpcode.REQ_RES, lock)
+    nic.aq.send(AqOpcode.UPDATE_PKG, AqDownloadPackage.of(LAST_BUF=1), buffer)
+    nic.aq.send(AqOpcode.RELEASE_RES, lock)
+
+
+def use(vsi, profile=1, on=True):
+    """Let a VSI use a profile, or no more."""
+    words = (
+        FlowProfileVsi.PROFILE.of(NUM=profile), FlowProfileVsi.VSI.of(NUM=vsi.number),
+        FlowProfileVsi.USE.of(ENA=int(on)),
+    )  # fmt: skip
+    change(vsi.driver, section(SectionType.FLOW_PROFILE_VSI, FlowProfileVsi, *words))
 
 
 FIVE = (HeaderField.IPV4_SRC, HeaderField.IPV4_DST, HeaderField.UDP_SRC_PORT, HeaderField.UDP_DST_PORT)
 
 
-def options(vsi, shared=64, **flags):
+def options(vsi, shared=64, profile=1, **flags):
+    if profile is not None:
+        use(vsi, profile)
     given = {"FD_ENABLE": 1, "FD_PROG_ENABLE": 1, **flags}
     vsi.set(
         "FLOW_DIR_VALID", VsiProperties.FD_OPTIONS.of(**given),
@@ -130,6 +158,34 @@ def test_a_filter_is_its_vsis_own(nic, vsi, wire):
     options(other)
     program(vsi)
     assert queue_of(other, wire, udp_frame(dst=other.mac, src=FAR, **PORTS)) == 0
+
+
+def test_vsis_with_profiles_of_other_fields_for_the_same_packets_each_steer_their_own(nic, vsi, wire):
+    other = nic.vsi(3, queues=4)
+    nic.rss(other, bytes(64), TOEPLITZ_KEY)
+    words = (
+        FlowProfile.PROFILE.of(NUM=0), FlowProfile.GROUP.of(GROUP=PacketGroup.IPV4_UDP),
+        FlowProfile.FIELDS(1 << HeaderField.UDP_DST_PORT),
+    )  # fmt: skip
+    change(nic, section(SectionType.FLOW_PROFILE, FlowProfile, *words))
+    options(other, profile=0)
+    program(vsi)
+    program(vsi, queue=3, target=other)
+    for sport, queues in ((7000, (2, 3)), (7001, (0, 3))):
+        frames = [udp_frame(dst=one.mac, src=FAR, sport=sport, dport=80) for one in (vsi, other)]
+        assert (queue_of(vsi, wire, frames[0]), queue_of(other, wire, frames[1])) == queues
+
+
+def test_a_vsi_off_its_profile_has_lost_its_filters_and_may_program_none(vsi, wire):
+    program(vsi)
+    use(vsi, on=False)
+    assert queue_of(vsi, wire) == 0
+    assert VsiFilterCount(vsi.driver.machine.rd("VSIQF_FD_CNT", vsi.number)) == VsiFilterCount(0)
+    program(vsi)
+    assert queue_of(vsi, wire) == 0
+    use(vsi)
+    program(vsi)
+    assert queue_of(vsi, wire) == 2
 
 
 def test_a_removed_filter_steers_no_more(vsi, wire):

@@ -233,6 +233,34 @@ def test_a_profile_that_can_not_be_is_invalid(client: Client, data: bytes):
     client.send(AqOpcode.UPDATE_PKG, data=buffer, expect=AqRc.EINVAL)
 
 
+def use(number: int, vsi: int, on: int = 1) -> bytes:
+    return number.to_bytes(2, "little") + vsi.to_bytes(2, "little") + bytes([on, 0, 0, 0])
+
+
+def test_a_vsi_uses_a_profile_until_it_or_the_profile_goes_or_the_function_is_reset(client: Client):
+    vsi = add_vsi(client)
+    download(client)
+    request(client, ResourceId.CHNG_LOCK, ResourceAccess.WRITE)
+    client.send(AqOpcode.UPDATE_PKG, data=section(SectionType.FLOW_PROFILE_VSI, use(1, vsi)))
+    assert client.engine.last("set_flow_profile_vsi") == (1, vsi, True)
+    client.send(AqOpcode.UPDATE_PKG, data=section(SectionType.FLOW_PROFILE_VSI, use(1, vsi, 0)))
+    assert client.engine.last("set_flow_profile_vsi") == (1, vsi, False)
+    client.send(AqOpcode.UPDATE_PKG, data=section(SectionType.FLOW_PROFILE_VSI, use(1, vsi)))
+    client.write("PFGEN_CTRL", 1)
+    assert client.engine.last("set_flow_profile_vsi") == (1, vsi, False)
+    assert client.firmware.package.profile_vsis == set()
+
+
+@pytest.mark.parametrize(("number", "ghost"), [(2, 0), (1, 700), (128, 0)])
+def test_no_vsi_uses_a_profile_when_either_is_not_there(client: Client, number: int, ghost: int):
+    vsi = add_vsi(client)
+    download(client)
+    request(client, ResourceId.CHNG_LOCK, ResourceAccess.WRITE)
+    buffer = section(SectionType.FLOW_PROFILE_VSI, use(number, ghost or vsi))
+    client.send(AqOpcode.UPDATE_PKG, data=buffer, expect=AqRc.EINVAL)
+    assert client.firmware.package.profile_vsis == set()
+
+
 @pytest.mark.parametrize(
     "buffer", [b"\1", b"\1\0\4\0", b"\0\0\xff\0", section(SectionType.METADATA, b"1234")[:-1]]
 )

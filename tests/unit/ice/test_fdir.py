@@ -263,7 +263,7 @@ def test_the_same_packets_twice_and_an_unknown_number_are_told(fdir, vsi):
 )
 def test_a_filter_that_makes_no_sense_is_invalid_and_leaves_nothing(rig, fdir, vsi, wanted):
     assert status_of(fdir.add, vsi.number, wanted) is FdirStatus.RULE_INVALID
-    assert fdir.profiles.groups == {}
+    assert fdir.profiles.by_number == {}
     assert rig.hw.rd("GLQF_FD_CNT") == 0
 
 
@@ -289,6 +289,74 @@ def test_filters_on_esp_and_on_other_ip_packets_conflict_for_esp_is_both(fdir, v
     assert status_of(fdir.add, vsi.number, other) is FdirStatus.RULE_CONFLICT
 
 
+BY_PORT = Pattern(G.IPV4_UDP, {F.UDP_DST_PORT: 80})
+
+
+def frame_for(vsi):
+    return udp_frame(dst=vsi.mac, src=FAR, sport=7000, dport=80)
+
+
+def hardware(rig):
+    return rig.machine.function.device.firmware.package
+
+
+def test_vsis_that_compare_other_fields_of_the_same_packets_each_steer_their_own(rig, fdir, vsi):
+    other = member(rig, fdir, 3)
+    number = fdir.add(vsi.number, FdirFilter(udp(), queue=2))
+    fdir.add(other.number, FdirFilter(BY_PORT, queue=1))
+    assert (queue(rig, vsi, frame_for(vsi)), queue(rig, other, frame_for(other))) == (2, 1)
+    elsewhere = [udp_frame(dst=one.mac, src=FAR, sport=7001, dport=80) for one in (vsi, other)]
+    assert (queue(rig, vsi, elsewhere[0]), queue(rig, other, elsewhere[1])) == (0, 1)
+    fdir.remove(vsi.number, number)
+    assert (queue(rig, vsi, frame_for(vsi)), queue(rig, other, frame_for(other))) == (0, 1)
+
+
+def test_vsis_that_compare_the_same_share_a_profile_until_the_last_of_them_leaves(rig, fdir, vsi):
+    other = member(rig, fdir, 3)
+    one, two = (fdir.add(who.number, FdirFilter(udp(), queue=2)) for who in (vsi, other))
+    assert hardware(rig).profile_vsis == {(0, vsi.number), (0, other.number)}
+    fdir.remove(vsi.number, one)
+    assert hardware(rig).profile_vsis == {(0, other.number)}
+    assert (queue(rig, vsi, frame_for(vsi)), queue(rig, other, frame_for(other))) == (0, 2)
+    fdir.add(vsi.number, FdirFilter(BY_PORT, queue=3))
+    fdir.remove(other.number, two)
+    assert queue(rig, vsi, frame_for(vsi)) == 3
+    assert sorted(hardware(rig).profiles) == [1]
+
+
+def test_profiles_are_bounded_and_one_that_does_not_fit_is_refused_with_the_reason(rig, fdir, vsi):
+    other = member(rig, fdir, 3)
+    first = fdir.add(vsi.number, FdirFilter(udp(), queue=2))
+    taken = fdir.profiles.by_number
+    for number in range(1, FLOW_PROFILES):
+        taken[number] = Profile(G.L2, HeaderLevel.OUTER, 1 << 40 | number, {600 + number: 1})
+    with pytest.raises(FdirError, match="all 128 flow director profiles of the function are taken") as caught:
+        fdir.add(other.number, FdirFilter(BY_PORT, queue=1))
+    assert caught.value.status is FdirStatus.RULE_NORESOURCE
+    assert status_of(fdir.check, other.number, FdirFilter(BY_PORT)) is FdirStatus.RULE_NORESOURCE
+    shared = fdir.add(other.number, FdirFilter(udp(), queue=1))
+    assert (queue(rig, vsi, frame_for(vsi)), queue(rig, other, frame_for(other))) == (2, 1)
+    fdir.remove(other.number, shared)
+    fdir.remove(vsi.number, first)
+    fdir.add(other.number, FdirFilter(BY_PORT, queue=1))
+    assert queue(rig, other, frame_for(other)) == 1
+
+
+def test_a_vsi_has_a_profile_a_group_at_most(rig, fdir, vsi):
+    fields = {
+        G.IPV4_UDP: F.UDP_DST_PORT, G.IPV4_TCP: F.TCP_DST_PORT, G.IPV4_SCTP: F.SCTP_DST_PORT,
+        G.IPV4_OTHER: F.IPV4_TTL, G.IPV6_UDP: F.UDP_DST_PORT, G.IPV6_TCP: F.TCP_DST_PORT,
+        G.IPV6_SCTP: F.SCTP_DST_PORT, G.IPV6_OTHER: F.IPV6_HOP_LIMIT,
+    }  # fmt: skip
+    for group, which in fields.items():
+        for value in (1, 2):
+            fdir.add(vsi.number, FdirFilter(Pattern(group, {which: value}), queue=1))
+    assert len(hardware(rig).profiles) == len(fields)
+    other = member(rig, fdir, 3)
+    fdir.add(other.number, FdirFilter(udp(), queue=2))
+    assert queue(rig, other, frame_for(other)) == 2
+
+
 def test_no_room_is_told_with_what_is_in_use(rig, fdir):
     vsi = member(rig, fdir, 2, guaranteed=1, best_effort=2)
     for n in range(3):
@@ -303,7 +371,7 @@ def test_no_room_is_told_with_what_is_in_use(rig, fdir):
     with pytest.raises(FdirError, match="1 of 1 guaranteed and 2 of 2 shared") as caught:
         fdir.add(vsi.number, FdirFilter(udp(3), queue=1))
     assert caught.value.status is FdirStatus.RULE_NORESOURCE
-    assert fdir.profiles.groups[G.IPV4_UDP].users == 3
+    assert fdir.profiles.by_number[0].users == {vsi.number: 3}
     fdir.remove(vsi.number, 1)
     assert fdir.add(vsi.number, FdirFilter(udp(3), queue=1)) == 1
 
@@ -357,7 +425,7 @@ def test_a_vsi_that_goes_takes_its_filters_and_their_profile_along(rig, fdir, vs
     assert fdir.counters.used == {}
     assert queue(rig, other, udp_frame(dst=other.mac, src=FAR, sport=7000, dport=80)) == 1
     fdir.remove_vsi(other.number)
-    assert fdir.profiles.groups == {}
+    assert fdir.profiles.by_number == {}
     assert rig.machine.function.device.firmware.package.profiles == {}
 
 

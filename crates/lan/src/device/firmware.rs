@@ -195,6 +195,7 @@ impl Nic {
     }
 
     /// A flow-director profile: which packets it is for, and the fields that filters match; no field removes it.
+    /// A new one is no VSI's ([`Self::set_flow_profile_vsi`]); one that is changed stays with its VSIs.
     pub fn set_flow_profile(
         &self,
         profile: u8,
@@ -210,11 +211,20 @@ impl Nic {
             let group = Group::ALL.get(usize::from(group)).copied();
             let group = group.ok_or(NicError::Value("there is no such group of packets"))?;
             let ptypes = siov_packet::ptype::of_group(group, level).collect();
-            let vsis = (0..VSIS).filter_map(VsiId::new).collect();
-            Some(Profile { fields, ptypes, vsis })
+            Some(Profile { fields, ptypes, vsis: VsiSet::new() })
         };
-        let set = self.device.path.change_flows(|flows| flows.set_profile(profile, new));
+        let set = self.device.path.change_flows(|flows| {
+            let vsis = flows.profile(profile).map(|old| old.vsis.clone()).unwrap_or_default();
+            flows.set_profile(profile, new.map(|new| Profile { vsis, ..new }))
+        });
         if set { Ok(()) } else { Err(NicError::Value("a flow profile is 0 to 127")) }
+    }
+
+    /// Whether a VSI's packets and filters use a flow-director profile; the filters of one that it leaves go.
+    pub fn set_flow_profile_vsi(&self, profile: u8, vsi: u16, on: bool) -> Result<(), NicError> {
+        let vsi = vsi_id(vsi)?;
+        let set = self.device.path.change_flows(|flows| flows.set_profile_vsi(profile, vsi, on));
+        if set { Ok(()) } else { Err(NicError::Value("there is no such flow profile")) }
     }
 
     /// The filters of a VSI, or of all, go.

@@ -197,6 +197,7 @@ class Fdir:
         member = self.members.pop(vsi, None)
         if member is not None:
             self._clear(vsi, member)
+            self.profiles.forget(vsi)
 
     def clear(self, vsi: int) -> None:
         """Remove all filters of a VSI, in one command."""
@@ -207,8 +208,8 @@ class Fdir:
     def add(self, vsi: int, wanted: FdirFilter, number: int | None = None) -> int:
         """Add a filter for a VSI; gives its number, the lowest that is free unless one is asked for.
 
-        `FdirError`: RULE_INVALID, RULE_EXIST (the same packets, or the number), RULE_CONFLICT (others compare
-        other fields of such packets), RULE_NORESOURCE, RULE_TIMEOUT.
+        `FdirError`: RULE_INVALID, RULE_EXIST (the same packets, or the number), RULE_CONFLICT (others of
+        the VSI compare other fields of such packets), RULE_NORESOURCE, RULE_TIMEOUT.
         """
         member = self._member(vsi)
         packet = self.check(vsi, wanted)
@@ -219,13 +220,13 @@ class Fdir:
         elif number in member.filters:
             raise FdirError(FdirStatus.RULE_EXIST, f"VSI {vsi} has a filter {number} already")
         with _profile_errors():
-            self.profiles.acquire(wanted.pattern)
+            self.profiles.acquire(vsi, wanted.pattern)
         counter = self.counters.take() if wanted.count else None
         try:
             self._program(vsi, wanted, packet, PCMD.ADD, counter)
         except LinuxError:
             self.counters.give(counter)
-            self.profiles.release(wanted.pattern)
+            self.profiles.release(vsi, wanted.pattern)
             raise
         member.put(number, wanted, counter)
         return number
@@ -245,7 +246,7 @@ class Fdir:
                 raise
         member.take(number)
         self.counters.give(installed.counter)
-        self.profiles.release(wanted.pattern)
+        self.profiles.release(vsi, wanted.pattern)
 
     def check(self, vsi: int, wanted: FdirFilter) -> bytes:
         """Whether a filter could be added as far as one can know: its training packet, else `FdirError`."""
@@ -267,7 +268,7 @@ class Fdir:
         if same is not None:
             raise FdirError(FdirStatus.RULE_EXIST, f"filter {same} of VSI {vsi} is about the same packets")
         with _profile_errors():
-            self.profiles.check(wanted.pattern)
+            self.profiles.check(vsi, wanted.pattern)
         return packet
 
     def packets(self, vsi: int, number: int) -> int | None:
@@ -370,7 +371,7 @@ class Fdir:
         self.aq.send(AqOpcode.CLEAR_FD_TABLE, AqClearFdTable.of(CLEAR_TYPE=CLEAR_VSI, VSI_INDEX=vsi))
         for one in member.take_all().values():
             self.counters.give(one.counter)
-            self.profiles.release(one.filter.pattern)
+            self.profiles.release(vsi, one.filter.pattern)
 
     def _space(
         self, word: type[FilterCount] | type[VsiFilterCount], count: str, size: str, index: int

@@ -109,7 +109,13 @@ class Engine(Protocol):
         """What a VSI's frames are hashed by: a `HeaderLevel`, and a set of `HeaderField` for each group."""
 
     def set_flow_profile(self, profile: int, group: int, level: int, fields: int) -> None:
-        """A flow-director profile: `PacketGroup`, `HeaderLevel`, set of `HeaderField`; an empty set: none."""
+        """A flow-director profile: `PacketGroup`, `HeaderLevel`, set of `HeaderField`; an empty set: none.
+
+        A new one is no VSI's; one that is changed stays with its VSIs.
+        """
+
+    def set_flow_profile_vsi(self, profile: int, vsi: int, on: bool) -> None:
+        """Whether a VSI uses a profile; the filters of one that it leaves go. `ValueError` without the profile."""
 
     def clear_filters(self, vsi: int | None) -> None:
         """All flow-director filters of a VSI, or of all, go."""

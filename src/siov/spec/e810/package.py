@@ -21,6 +21,7 @@ class SectionType(IntEnum):
     METADATA = 1
     FLOW_PROFILE = 0x5100
     RSS_FIELDS = 0x5101
+    FLOW_PROFILE_VSI = 0x5102
 
 
 class PacketGroup(IntEnum):
@@ -85,7 +86,10 @@ class HeaderField(IntEnum):
 
 
 class FlowProfile(RegisterBlock, size=16, ref=REF):
-    """A section of type FLOW_PROFILE: which fields the filters of a profile compare."""
+    """A section of type FLOW_PROFILE: which fields the filters of a profile compare.
+
+    A new profile is no VSI's; one that is changed stays with its VSIs.
+    """
 
     class PROFILE(Word, width=16, at=0, ref=REF):
         """The profile that is set."""
@@ -106,6 +110,30 @@ class FlowProfile(RegisterBlock, size=16, ref=REF):
         """What is compared; no field at all deletes the profile."""
 
         SET = bits(63, 0, "a bit for each field", RW)
+
+
+class FlowProfileVsi(RegisterBlock, size=8, ref=REF):
+    """A section of type FLOW_PROFILE_VSI: whether a VSI uses a profile.
+
+    Only the profiles of the receiving VSI count for a packet; of several for its group, that with the lowest
+    number. The profile must be there, or be set by a section before. Filters that a VSI has by a profile go
+    when it uses the profile no more; a reset of the function takes all VSIs off all profiles.
+    """
+
+    class PROFILE(Word, width=16, at=0, ref=REF):
+        """The profile."""
+
+        NUM = bits(15, 0, "profile", RW)
+
+    class VSI(Word, width=16, at=2, ref=REF):
+        """The VSI."""
+
+        NUM = bits(15, 0, "VSI", RW)
+
+    class USE(Word, width=8, at=4, ref=REF):
+        """Whether it uses the profile."""
+
+        ENA = bits(0, 0, "from now on, else no more", RW)
 
 
 class RssFields(RegisterBlock, size=112, ref=REF):

@@ -15,6 +15,7 @@ from siov.spec.e810.package import (
     PACKAGE_BUFFER,
     RSS_GROUPS,
     FlowProfile,
+    FlowProfileVsi,
     HeaderField,
     HeaderLevel,
     PacketGroup,
@@ -64,6 +65,7 @@ class Package:
     downloading: bool = False
     foreign: int = 0  # sections that are not ours, taken and left alone
     profiles: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    profile_vsis: set[tuple[int, int]] = field(default_factory=set)  # profile and VSI that uses it
     rss: dict[int, tuple[int, list[int]]] = field(default_factory=dict)
 
     def download(self, buffer: bytes, *, last: bool) -> None:
@@ -80,23 +82,31 @@ class Package:
     def update(self, buffer: bytes, vsis: Vsis) -> None:
         """A buffer that changes the package in use: all of its sections, or none of them."""
         found = list(sections(buffer))
+        profiles = set(self.profiles)
         for section in found:
-            _check(section, vsis)
+            _check(section, vsis, profiles)
         for section in found:
             if section.kind == SectionType.FLOW_PROFILE:
                 self._flow(section.data)
+            elif section.kind == SectionType.FLOW_PROFILE_VSI:
+                self._use(*_profile_vsi(section.data))
             elif section.kind == SectionType.RSS_FIELDS:
                 self._hash(section.data)
             else:
                 self.foreign += 1
 
     def forget_vsi(self, vsi: int) -> None:
-        """A VSI is gone, with its hash fields."""
+        """A VSI is gone, with its hash fields, and uses no profile."""
         self.rss.pop(vsi, None)
+        for profile, one in list(self.profile_vsis):
+            if one == vsi:
+                self._use(profile, vsi, on=False)
 
     def forget_function(self) -> None:
         """The function was reset: the package stays, what it set for VSIs does not."""
         self.rss.clear()
+        for profile, vsi in list(self.profile_vsis):
+            self._use(profile, vsi, on=False)
         for number, (group, level, fields) in self.profiles.items():
             self.engine.set_flow_profile(number, group, level, fields)
 
@@ -104,6 +114,7 @@ class Package:
         """No package, as after a reset of the core."""
         self.active = self.downloading = False
         self.profiles.clear()
+        self.profile_vsis.clear()
         self.rss.clear()
 
     def inspect(self) -> dict[str, object]:
@@ -111,6 +122,7 @@ class Package:
         return {
             "active": self.active,
             "profiles": sorted(self.profiles),
+            "profile_vsis": sorted(self.profile_vsis),
             "rss_vsis": sorted(self.rss),
             "foreign_sections": self.foreign,
         }
@@ -121,7 +133,15 @@ class Package:
             self.profiles[number] = (group, level, fields)
         else:
             self.profiles.pop(number, None)
+            self.profile_vsis = {(one, vsi) for one, vsi in self.profile_vsis if one != number}
         self.engine.set_flow_profile(number, group, level, fields)
+
+    def _use(self, profile: int, vsi: int, on: bool) -> None:
+        if on:
+            self.profile_vsis.add((profile, vsi))
+        else:
+            self.profile_vsis.discard((profile, vsi))
+        self.engine.set_flow_profile_vsi(profile, vsi, on)
 
     def _hash(self, data: bytes) -> None:
         record = Record.at(RssFields, data)
@@ -131,9 +151,15 @@ class Package:
         self.engine.set_rss_fields(vsi, level, groups)
 
 
-def _check(section: Section, vsis: Vsis) -> None:
+def _check(section: Section, vsis: Vsis, profiles: set[int]) -> None:
+    """EINVAL for a section that makes no sense; `profiles` are those there are when it is its turn."""
     if section.kind == SectionType.FLOW_PROFILE:
-        _profile(section.data)
+        number, _, _, fields = _profile(section.data)
+        (profiles.add if fields else profiles.discard)(number)
+    elif section.kind == SectionType.FLOW_PROFILE_VSI:
+        number, vsi, _ = _profile_vsi(section.data)
+        if number not in profiles or vsi not in vsis:
+            raise AqError(AqRc.EINVAL)
     elif section.kind == SectionType.RSS_FIELDS:
         record = Record.at(RssFields, section.data)
         groups = [record.get(RssFields.FIELDS, n).SET for n in range(RSS_GROUPS)]
@@ -150,6 +176,12 @@ def _profile(data: bytes) -> tuple[int, int, int, int]:
     if not sound or number >= FLOW_PROFILES:
         raise AqError(AqRc.EINVAL)
     return number, group, level, fields
+
+
+def _profile_vsi(data: bytes) -> tuple[int, int, bool]:
+    record = Record.at(FlowProfileVsi, data)
+    number, vsi = record[FlowProfileVsi.PROFILE].NUM, record[FlowProfileVsi.VSI].NUM
+    return number, vsi, bool(record[FlowProfileVsi.USE].ENA)
 
 
 assert PACKAGE_BUFFER == 4096, "a buffer of a package is one of the admin queue"
