@@ -159,6 +159,37 @@ fn of_several_profiles_that_fit_the_lowest_number_makes_the_key() {
 }
 
 #[test]
+fn vsis_with_profiles_of_other_fields_for_the_same_packets_have_each_their_own_filters() {
+    let mut table = table();
+    assert!(table.set_profile_vsi(3, vsi(2), false));
+    let fields = vec![(Level::Innermost, Field::Ipv4Src)];
+    table.set_profile(0, Some(Profile { fields, ..four_tuple(tcp_ptypes(), []) }));
+    assert!(table.set_profile_vsi(0, vsi(2), true));
+    program(&mut table, &to_queue(1, 5), &connection(0)).unwrap();
+    program(&mut table, &to_queue(2, 6), &connection(0)).unwrap();
+    let profile_of = |number, n| find(&table, number, &connection(n)).map(Filter::profile);
+    assert_eq!((profile_of(1, 0), profile_of(2, 0)), (Some(3), Some(0)));
+    assert_eq!((profile_of(1, 1), profile_of(2, 1)), (None, Some(0)));
+}
+
+#[test]
+fn a_vsi_off_a_profile_loses_its_filters_and_no_others() {
+    let mut table = table();
+    for number in [1, 2] {
+        program(&mut table, &to_queue(number, 5), &connection(0)).unwrap();
+    }
+    assert!(table.set_profile_vsi(3, vsi(1), false));
+    assert_eq!(table.vsi_count(vsi(1)), Space::default());
+    assert_eq!(find(&table, 1, &connection(0)), None);
+    assert!(find(&table, 2, &connection(0)).is_some());
+    let again = program(&mut table, &to_queue(1, 5), &connection(0));
+    assert_eq!(again, Err(FlowError::NoProfile));
+    assert!(!table.profile(3).unwrap().vsis.contains(vsi(1)));
+    assert!(!table.set_profile_vsi(4, vsi(1), true), "there is no profile 4");
+    assert!(!table.set_profile_vsi(200, vsi(1), true));
+}
+
+#[test]
 fn adding_a_filter_that_is_there_changes_what_it_does() {
     let mut table = table();
     let addr = program(&mut table, &to_queue(1, 5), &connection(0)).unwrap();

@@ -113,8 +113,8 @@ impl Machine {
         nic.add_rule(&all, Forward::List(1), true, true).expect("room for a rule");
         // TCP over IPv4: addresses and ports.
         nic.set_flow_profile(0, 4, 2, 0x1_8060).expect("a profile");
-        for vsi in 0..siov_switch::VSIS {
-            nic.set_flow_profile_vsi(0, vsi, true).expect("a VSI of the profile");
+        for vsi in 0..PAGES.len() {
+            nic.set_flow_profile_vsi(0, vsi as u16, true).expect("a VSI of the profile");
         }
         self.write(bar0::PFQF_FD_ENA::AT, 1);
     }

@@ -170,7 +170,7 @@ def test_vsis_with_profiles_of_other_fields_for_the_same_packets_each_steer_thei
     change(nic, section(SectionType.FLOW_PROFILE, FlowProfile, *words))
     options(other, profile=0)
     program(vsi)
-    program(vsi, queue=3, target=other)
+    program(other, queue=3)
     for sport, queues in ((7000, (2, 3)), (7001, (0, 3))):
         frames = [udp_frame(dst=one.mac, src=FAR, sport=sport, dport=80) for one in (vsi, other)]
         assert (queue_of(vsi, wire, frames[0]), queue_of(other, wire, frames[1])) == queues

@@ -85,6 +85,29 @@ def test_filters_come_back_after_a_reset(server, pf, kind):
     assert two.frames(3) == [frame]
 
 
+@pytest.mark.parametrize("kind", ["PFR", "CORER"])
+def test_tenants_that_compare_other_fields_steer_each_their_own_before_and_after_a_reset(server, pf, kind):
+    one, two, three = (Adi.make(server, pf, n) for n in (1, 2, 3))
+    two.vsi.add_fdir(to_port(80, 3))
+    by_source = Pattern(PacketGroup.IPV4_UDP, {HeaderField.UDP_SRC_PORT: 7000})
+    three.vsi.add_fdir(FdirFilter(by_source, 2))
+    with pytest.raises(LinuxError, match="filters of VSI .* compare UDP_DST_PORT and must all"):
+        two.vsi.add_fdir(FdirFilter(by_source, 2))
+    for reset in (False, True):
+        if reset:
+            ice_reset(pf, kind)
+            for adi in (one, two, three):
+                adi.rx.clear()
+                adi.tx.clear()
+                adi.up()
+        frames = [udp_frame(dst=to.mac, src=one.mac, sport=7000, dport=80) for to in (two, three)]
+        one.send(*frames)
+        assert (two.frames(3), three.frames(2)) == ([frames[0]], [frames[1]])
+    for adi in (two, three):
+        adi.close()
+    assert pf.flows.fdir.profiles.by_number == {}
+
+
 def test_a_filter_of_the_functions_own_interface_steers_what_the_port_receives(wire):
     server = Server(port=wire.near)
     pf = server.load(queues=4)

@@ -19,9 +19,10 @@ from conformance.e810.frames import (
 )
 from conformance.e810.rings import RxQueue
 from siov.drivers.ice.fdir import Fdir, FdirError, FdirFilter
+from siov.drivers.ice.fdir_profiles import Profile
 from siov.drivers.ice.flow import Header, Pattern
 from siov.spec.e810 import AqOpcode, RxLegacyQw1, RxLegacyQw3, VmvfType, VsiProperties, VsiType
-from siov.spec.e810.package import HeaderField, PacketGroup
+from siov.spec.e810.package import FLOW_PROFILES, HeaderField, HeaderLevel, PacketGroup
 from siov.spec.virtchnl import FdirStatus, ProtoHdrType
 
 from .rig import Rig

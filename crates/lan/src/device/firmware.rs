@@ -8,8 +8,8 @@ use siov_port::Port;
 use siov_spec::e810::VsiType;
 use siov_spec::e810::bar0::Reg;
 use siov_switch::{
-    Action, Class, Direction, ListId, Lookup, Profile, QueueTarget, Rule, RuleId, Space, VSIS,
-    VsiId, VsiSet,
+    Action, Class, Direction, ListId, Lookup, Profile, QueueTarget, Rule, RuleId, Space, VsiId,
+    VsiSet,
 };
 
 use super::{Nic, NicError};

@@ -117,7 +117,7 @@ class Profiles:
                     del self.by_number[self.in_use.pop((vsi, group))].users[vsi]
 
     def reset(self) -> None:
-        """A reset took all filters, and all VSIs off their profiles; what is left of those is in nobody's way."""
+        """A reset took all filters, and all VSIs off their profiles; those that are left hinder nobody."""
         self.by_number.clear()
         self.in_use.clear()
 
@@ -151,8 +151,8 @@ class Profiles:
         if free is None:
             raise LinuxError(
                 ENOSPC,
-                f"all {FLOW_PROFILES} flow director profiles of the function are taken: compare the fields that "
-                "another VSI's filters compare, or remove the last filters of some profile",
+                f"all {FLOW_PROFILES} flow director profiles of the function are taken: compare the fields "
+                "that another VSI's filters compare, or remove the last filters of some profile",
             )
         return free
 

@@ -29,10 +29,8 @@ class Package:
 
     aq: Commands
 
-    def set_profile(
-        self, number: int, vsi: int, group: PacketGroup, level: HeaderLevel, fields: int
-    ) -> None:
-        """A new profile that a VSI uses: which fields (a bit each) its filters on packets of a group compare."""
+    def set_profile(self, number: int, vsi: int, group: PacketGroup, level: HeaderLevel, fields: int) -> None:
+        """A new profile that a VSI uses: which fields (a bit each) filters on packets of a group compare."""
         profile = self._profile(number, group, level, fields)
         self._update(profile, self._profile_vsi(number, vsi, on=True))
 

@@ -115,7 +115,7 @@ class Engine(Protocol):
         """
 
     def set_flow_profile_vsi(self, profile: int, vsi: int, on: bool) -> None:
-        """Whether a VSI uses a profile; the filters of one that it leaves go. `ValueError` without the profile."""
+        """Whether a VSI uses a profile; filters of one that it leaves go. `ValueError` without it."""
 
     def clear_filters(self, vsi: int | None) -> None:
         """All flow-director filters of a VSI, or of all, go."""
