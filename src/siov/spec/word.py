@@ -15,6 +15,7 @@ boundary, and registers that overlap or leave the block, raise `SpecError`.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from dataclasses import field as own
 from enum import Enum, IntEnum
 from typing import ClassVar, Self, overload
 
@@ -68,19 +69,16 @@ class Field:
     reset: int = 0
     enum: type[IntEnum] | None = None
     name: str = ""
+    width: int = own(init=False, repr=False)  # the number of bits
+    mask: int = own(init=False, repr=False)  # the field's bits, in place
+
+    def __post_init__(self) -> None:
+        self.width = self.hi - self.lo + 1
+        # A field the wrong way round is refused with the word's name, when that is made.
+        self.mask = ((1 << self.width) - 1) << self.lo if self.width > 0 <= self.lo else 0
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
-
-    @property
-    def width(self) -> int:
-        """The number of bits."""
-        return self.hi - self.lo + 1
-
-    @property
-    def mask(self) -> int:
-        """The field's bits, in place."""
-        return ((1 << self.width) - 1) << self.lo
 
     @overload
     def __get__(self, word: None, owner: type) -> "Field": ...

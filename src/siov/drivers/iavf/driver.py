@@ -145,8 +145,8 @@ class Iavf:
         if self._reset_due:
             self._recover()
             return True
-        if busy:
-            self._enable_misc()
+        # Also when there was nothing: the interrupt may have been for a message that `request` has taken.
+        self._enable_misc()
         return busy
 
     def wait_link(self, polls: int = _REPLY_POLLS) -> bool:
