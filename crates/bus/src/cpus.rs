@@ -2,14 +2,17 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::BusError;
 
 /// Vectors that may be pending at a time; destinations come from devices, so there is an end to them.
 const MAX_PENDING: usize = 1 << 16;
+
+/// How long a waiter looks before it sleeps.
+const SPIN: Duration = Duration::from_micros(150);
 
 /// What takes the interrupts of a vector.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ type Line = (u32, u8);
 #[derive(Debug, Default)]
 pub struct Cpus {
     state: Mutex<State>,
+    /// Whether one is pending, for who looks without the lock; written with it held.
+    any: AtomicBool,
     arrived: Condvar,
 }
 
@@ -93,6 +98,7 @@ impl Cpus {
         } else if state.order.len() < MAX_PENDING {
             state.messages.insert(line, 1);
             state.order.push_back(line);
+            self.any.store(true, Ordering::Release);
             drop(state);
             self.arrived.notify_all();
         } else {
@@ -104,6 +110,9 @@ impl Cpus {
     pub fn take(&self, max: usize) -> Vec<Pending> {
         let mut state = self.lock();
         let State { order, messages, .. } = &mut *state;
+        if max >= order.len() {
+            self.any.store(false, Ordering::Release);
+        }
         let lines = order.drain(..max.min(order.len()));
         let pending = |line: Line| Pending {
             destination: line.0,
@@ -114,7 +123,14 @@ impl Cpus {
     }
 
     /// Waits until a vector is pending, at most this long; whether one is.
+    ///
+    /// Who answers interrupts is soon asked again: for a moment it looks instead of sleeping, for to be woken
+    /// takes longer than that.
     pub fn wait(&self, timeout: Duration) -> bool {
+        let end = Instant::now() + timeout.min(SPIN);
+        while !self.any.load(Ordering::Acquire) && Instant::now() < end {
+            std::hint::spin_loop();
+        }
         let idle = |state: &mut State| state.order.is_empty();
         let (state, _) = self
             .arrived
