@@ -24,10 +24,10 @@ NANO = 1e-3  # microseconds
 def measure(repeats: int) -> dict[str, list[float]]:
     """Round trips of GET_STATS, in microseconds, from the guest's request until it has the answer.
 
-    `idle_us_` alone on the server. `rtt_us_` beside 100 busy devices: 50 of them send 500 frames of 64 to 1518
-    bytes a second each to the 50 others, every byte checked, each with a queue pair and interrupts of its own.
-    `flooded_us_` beside one guest more that fills its mailbox again as soon as there is room, and gets rid of
-    `flooded_messages_per_s`; `alone_flooded_us_` without the busy devices.
+    `idle_us_` alone on the server. `rtt_us_` beside 100 busy devices: 50 of them send 500 frames of 64 to
+    1518 bytes a second each to the 50 others, every byte checked, each with a queue pair and interrupts of
+    its own. `flooded_us_` beside one guest more that fills its mailbox again as soon as there is room, and
+    gets rid of `flooded_messages_per_s`; `alone_flooded_us_` without the busy devices.
     """
     found: dict[str, list[float]] = {}
     for _ in range(repeats):

@@ -91,7 +91,7 @@ def test_tenants_that_compare_other_fields_steer_each_their_own_before_and_after
     two.vsi.add_fdir(to_port(80, 3))
     by_source = Pattern(PacketGroup.IPV4_UDP, {HeaderField.UDP_SRC_PORT: 7000})
     three.vsi.add_fdir(FdirFilter(by_source, 2))
-    with pytest.raises(LinuxError, match="filters of VSI .* compare UDP_DST_PORT and must all"):
+    with pytest.raises(LinuxError, match=r"filters of VSI .* compare UDP_DST_PORT and must all"):
         two.vsi.add_fdir(FdirFilter(by_source, 2))
     for reset in (False, True):
         if reset:

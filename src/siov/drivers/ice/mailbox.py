@@ -11,8 +11,12 @@ from siov.drivers.ice.service_lock import ServiceLock
 from siov.host.linux import LinuxError
 from siov.spec.e810 import AQ_LG_BUF, AQ_MAX_BUF, AqDesc, AqFlags, AqOpcode, AqRc
 
-SEND_ENTRIES, RECEIVE_ENTRIES = 64, 512  # ICE_MBXSQ_LEN, ICE_MBXRQ_LEN
-BUDGET = 64  # messages that one interrupt handles; the rest is left to the next
+SEND_ENTRIES = 64  # ICE_MBXSQ_LEN
+# Not ICE_MBXRQ_LEN's 512: what a VSI sends waits in its own ring while this one is full, and hardware takes
+# VSIs in turns. A VSI that floods its mailbox fills these few entries instead of 512 ahead of the others.
+RECEIVE_ENTRIES = 8
+CODES = frozenset(AqRc)
+BUDGET = 4  # messages that one interrupt takes; the rest is left to the next
 
 # VSI that sent it, descriptor (COOKIE_HIGH is the virtchnl opcode, COOKIE_LOW its status), data.
 Receive = Callable[[int, AqDesc, bytes], None]
@@ -61,7 +65,7 @@ class PfMailbox:
             code = self.queue.transact(desc, data).desc.RETVAL & 0xFF
             self.sent += 1
             self.refused += code != 0
-        return AqRc(code) if code in set(AqRc) else AqRc.EIO
+        return AqRc(code) if code in CODES else AqRc.EIO
 
     def clean(self) -> bool:
         """Hand out messages, a bounded number of them; whether more wait."""

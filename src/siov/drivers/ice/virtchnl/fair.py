@@ -112,7 +112,10 @@ class VfMessages:
         self._queue(line)
 
     def serve(self, budget: int = 16) -> bool:
-        """Handle at most so many messages; whether more wait."""
+        """Handle at most so many messages, and one of those at the back; whether more wait.
+
+        After that one the caller looks for new messages, which may be of VFs that don't flood.
+        """
         for _ in range(budget):
             line = self._next()
             if line is None:
@@ -123,6 +126,8 @@ class VfMessages:
                 line.vf.handle(op, data)
             finally:
                 self._queue(line)
+            if line.tokens < 0:
+                break
         return bool(self._front or self._back)
 
     def inspect(self) -> dict[str, object]:
