@@ -78,7 +78,7 @@ $(STAMPS)/prerequisites:
 	command -v $(PYTHON) >/dev/null || missing "python3 (3.11 or newer)"; \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || missing "python3 in version 3.11 or newer"; \
 	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || missing "Python's venv module (Debian: python3-venv)"; \
-	rust=$$(cargo --version 2>/dev/null | sed -E 's/^cargo 1\.([0-9]+).*/\1/'); \
+	rust=$$(cargo --version 2>/dev/null | sed -E 's/^cargo 1\.([0-9]+).*/\1/' || true); \
 	[ "$${rust:-0}" -ge 88 ] || missing "a Rust toolchain with cargo, 1.88 or newer"; \
 	command -v cc >/dev/null || missing "a C linker (Debian: gcc)"
 	@mkdir -p $(STAMPS) && touch $@
