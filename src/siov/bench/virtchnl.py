@@ -18,6 +18,7 @@ from siov.tenants import Tenant
 BUSY, GUESTS = 100, 4  # virtual devices that talk, and the machines that they are in
 RATE = 500  # frames a second of each of the devices that send, half of them
 ASKED = 600  # round trips in each repeat
+PAUSE = 2e-3  # seconds between them beside a flood: who asks without end is a flood too
 NANO = 1e-3  # microseconds
 
 
@@ -37,7 +38,7 @@ def measure(repeats: int) -> dict[str, list[float]]:
                 flood = {"idle": "alone_flooded", "rtt": "flooded"}[prefix]
                 with _flood(_tenant(platform, "flooding")) as sent:
                     began, before = time.perf_counter(), sent[0]
-                    _keep(found, flood, _ask(_tenant(platform, "asking"), ASKED))
+                    _keep(found, flood, _ask(_tenant(platform, "asking"), ASKED, PAUSE))
                     rate = (sent[0] - before) / (time.perf_counter() - began)
                 found.setdefault(f"{flood}_messages_per_s", []).append(rate)
     return found
@@ -50,8 +51,8 @@ def _keep(found: dict[str, list[float]], name: str, times: list[int]) -> None:
         found.setdefault(f"{name}_us_p{quantile}", []).append(value)
 
 
-def _ask(tenant: Tenant, times: int) -> list[int]:
-    """Nanoseconds of each round trip."""
+def _ask(tenant: Tenant, times: int, pause: float = 0.0) -> list[int]:
+    """Nanoseconds of each round trip; the guest pauses so many seconds after each."""
     driver, found = tenant.driver, []
     payload = queue_select(driver.vsi.vsi_id, 0)
     with tenant.lock:
@@ -59,6 +60,8 @@ def _ask(tenant: Tenant, times: int) -> list[int]:
             began = time.perf_counter_ns()
             driver.request(Op.GET_STATS, payload)
             found.append(time.perf_counter_ns() - began)
+            if pause:
+                time.sleep(pause)
     return found
 
 

@@ -46,6 +46,17 @@ def test_another_vf_s_message_waits_for_one_of_the_flood_at_most():
     assert hall.log == [(0, 0), (1, 1), (2, 1)]
 
 
+def test_a_vf_that_flooded_for_long_is_in_front_again_soon_after_it_has_stopped():
+    hall = Hall(2)
+    for _ in range(20 * int(BURST)):
+        hall.send(0, 0)
+        hall.messages.serve()
+    hall.now += (BURST + 1) / RATE
+    deferred = hall.messages.lines[0].deferred
+    hall.send(0, 1)
+    assert hall.messages.lines[0].deferred == deferred
+
+
 def test_a_vf_out_of_tokens_is_served_when_no_other_waits():
     hall = Hall(2)
     for _ in range(int(BURST) + 10):

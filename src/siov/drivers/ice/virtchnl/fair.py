@@ -2,10 +2,11 @@
 
 A VF's messages wait in a line of its own. Lines are served in turns, one message each. A VF that sends more
 than its token bucket allows is not stopped but goes to the back: its line is served when no other waits, and
-once in every SLOW_TURN turns even then, so it is never starved and no timer is needed. What comes when a
-line is full is dropped and counted, as ice's mailbox overflow detection (ice_vf_mbx.c) reports it. A line
-has room for more messages than a driver has outstanding (at most 31: its ring has 32 entries), so only a
-VF that does not wait for replies loses any.
+once in every SLOW_TURN turns even then, so it is never starved and no timer is needed. It owes BURST tokens
+at most, so one that has stopped is soon in front again. What comes when a line is full is dropped and
+counted, as ice's mailbox overflow detection (ice_vf_mbx.c) reports it. A line has room for more messages
+than a driver has outstanding (at most 31: its ring has 32 entries), so only a VF that does not wait for
+replies loses any.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class VfMessages:
             if line is None:
                 return False
             op, data = line.waiting.popleft()
-            line.tokens -= 1
+            line.tokens = max(line.tokens - 1, -BURST)
             try:
                 line.vf.handle(op, data)
             finally:
