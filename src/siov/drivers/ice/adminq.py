@@ -77,10 +77,10 @@ class AdminQueue:
             done = self.queue.transact(
                 AqDesc.from_bytes(head + tail), data.ljust(size, b"\0") if data else b""
             )
-            code = done.desc.RETVAL & 0xFF
+            code = done.return_code
             if code or AqFlags(done.desc.FLAGS).ERR:
                 self.failed += 1
-                raise AqError(opcode, AqRc(code) if code in set(AqRc) else AqRc.EIO)
+                raise AqError(opcode, code)
         return Answer(done.desc, done.data)
 
     def on(self, opcode: AqOpcode, handler: Event) -> None:

@@ -12,9 +12,10 @@ from siov.drivers.ice.hw import GONE, IceHw
 from siov.drivers.ice.services import Poll
 from siov.errors import SiovError
 from siov.host.linux import LinuxError
-from siov.spec.e810 import AQ_DESC_BYTES, AQ_MAX_BUF, AqDesc, AqFlags, QueueLength
+from siov.spec.e810 import AQ_DESC_BYTES, AQ_MAX_BUF, AqDesc, AqFlags, AqRc, QueueLength
 
 SEND_TIMEOUT = 1.0  # seconds (ICE_CTL_Q_SQ_CMD_TIMEOUT)
+RETURN_CODES = frozenset(AqRc)
 
 
 # Hears of an error in a handler, where no caller does: the function it came from, and what it was.
@@ -38,6 +39,12 @@ class Message:
 
     desc: AqDesc
     data: bytes
+
+    @property
+    def return_code(self) -> AqRc:
+        """What firmware or the other side made of it; EIO for a number that no code has."""
+        code = self.desc.RETVAL & 0xFF
+        return AqRc(code) if code in RETURN_CODES else AqRc.EIO
 
 
 @dataclass(slots=True)

@@ -15,7 +15,6 @@ SEND_ENTRIES = 64  # ICE_MBXSQ_LEN
 # Not ICE_MBXRQ_LEN's 512: what a VSI sends waits in its own ring while this one is full, and hardware takes
 # VSIs in turns. A VSI that floods its mailbox fills these few entries instead of 512 ahead of the others.
 RECEIVE_ENTRIES = 8
-CODES = frozenset(AqRc)
 BUDGET = 4  # messages that one interrupt takes; the rest is left to the next
 
 # VSI that sent it, descriptor (COOKIE_HIGH is the virtchnl opcode, COOKIE_LOW its status), data.
@@ -62,10 +61,10 @@ class PfMailbox:
             PARAM0=vsi,
         )
         with self.lock:
-            code = self.queue.transact(desc, data).desc.RETVAL & 0xFF
+            code = self.queue.transact(desc, data).return_code
             self.sent += 1
             self.refused += code != 0
-        return AqRc(code) if code in CODES else AqRc.EIO
+        return code
 
     def clean(self) -> bool:
         """Hand out messages, a bounded number of them; whether more wait."""
