@@ -1,6 +1,6 @@
 """The Rust side of siov: what is done per access or per packet."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,32 @@ class Vdev:
     def inspect(self) -> dict[str, Any]:
         """State, what the guest enabled, number of traps, and accesses that found nothing."""
 
+class ServedVdev:
+    """A virtual device as an endpoint serves it: registers and interrupts without Python.
+
+    `user` acts in the host for the client; its methods are called from the endpoint's thread, and an errno
+    of what they raise is the client's answer: attached(), detached(), reset(), disable_irqs(),
+    set_irqs(start, eventfds or None each), dma_map(iova, physical address, size, 1 read | 2 write),
+    dma_unmap(iova, size). `regions` are (size, VFIO_REGION_INFO_FLAG_*), `irqs` (count, VFIO_IRQ_INFO_*).
+    `pages` are physical addresses of BAR 0's pages that are the adapter's own, by offset. A client's files
+    are placed in `memory` from `guests_from` on, each from its first map to its last.
+    """
+
+    def __init__(
+        self,
+        vdev: Vdev,
+        bus: Bus,
+        memory: HostMemory,
+        user: object,
+        *,
+        regions: Sequence[tuple[int, int]],
+        irqs: Sequence[tuple[int, int]],
+        pages: Mapping[int, int],
+        guests_from: int,
+    ) -> None: ...
+    def inspect(self) -> dict[str, Any]:
+        """`files` (physical address, bytes, maps), `unshared_maps` and `lost_files` of the client."""
+
 class Endpoint:
     """A device on a UNIX socket that speaks vfio-user, for one client at a time.
 
@@ -107,7 +133,7 @@ class Endpoint:
     system refuses it.
     """
 
-    def __init__(self, path: str | PathLike[str], device: TestFunction) -> None: ...
+    def __init__(self, path: str | PathLike[str], device: TestFunction | ServedVdev) -> None: ...
     def run(self) -> None:
         """Serve clients on this thread until `stop`, with the interpreter let go; the socket is gone then."""
     def stop(self) -> None:

@@ -10,6 +10,7 @@ from siov._core import Bus, Clock, Nic, Port, RegFile
 from siov.drivers.ice.services import Services, poll_by_sleep
 from siov.errors import ScenarioError
 from siov.guest_ethtool import GuestEthtool
+from siov.guests.served import Machine
 from siov.host.core import DriverCore
 from siov.host.iommu.ids import Ids, pasid_allocator
 from siov.host.iommu.iommu import IntelIommu
@@ -41,10 +42,12 @@ from siov.spec.vdev import AVF_DEVICE, SIOV_DEVICE, AvfBar0, VdevBar0
 from siov.tenants import Tenants
 from siov.threads import Threads
 from siov.topology import build_topology
+from siov.vfio_user import VfioUserSockets
 from siov.vms import GuestVm, add_vm
 
 ECAM_BASE = 0xB000_0000
 MMIO32_BASE = 0xC000_0000
+CLIENTS_BASE = 0x1_0000_0000  # memory that VMMs share lies from here on, up to the next window
 MMIO64_BASE = 0x40_0000_0000
 VTD_BASE = 0xFED9_0000
 POLLS = 16  # how often a driver that waits has the hardware work, when nothing runs by itself
@@ -74,6 +77,7 @@ class Platform:
     iommu: IntelIommu | None = None
     ice: IceModule | None = None
     tenants: Tenants | None = None
+    vfio_user: VfioUserSockets = field(default_factory=VfioUserSockets)
     spaces: list[Space] = field(default_factory=list)
     vms: list[GuestVm] = field(default_factory=list)
 
@@ -130,6 +134,7 @@ class Platform:
 
     def unload(self) -> None:
         """Shut guests down and unload the modules: every virtual device goes, and nothing of them is left."""
+        self.vfio_user.stop()
         if self.tenants is not None:
             tenants, self.tenants = self.tenants, None
             tenants.close()
@@ -147,6 +152,17 @@ class Platform:
     def bridge(self, name: str) -> BridgePort:
         """The switch of an adapter."""
         return self._loaded().bridge(name)
+
+    def serve_vfio_user(self, directory: Path) -> None:
+        """Make a vfio-user socket in this directory for each mediated device, until the modules go."""
+        if self.iommu is None:
+            raise ScenarioError(
+                f"{self.scenario.name} has no remapping unit, without which no device can be given to a"
+                " guest; add [iommu]"
+            )
+        bus = self.root_complex.core
+        machine = Machine(self.iommu, self.pasids, self.dram.core, bus, CLIENTS_BASE)
+        self.vfio_user.start(directory, self.mdev.core, machine)
 
     def start(self) -> None:
         """Have the server run by itself, on threads of its own; `OSError` when there are none left."""
@@ -283,6 +299,7 @@ class Platform:
                 "mdev": self.mdev.inspect(),
                 "ice": self.ice.inspect() if self.ice else None,
                 "guests": self.tenants.inspect() if self.tenants else None,
+                "vfio_user": self.vfio_user.inspect(),
                 "trace": self.tracer.inspect(),
                 "captures": self.capture.inspect(),
                 "kvm": {guest.spec.name: guest.inspect() for guest in self.vms},
@@ -302,7 +319,7 @@ def build(scenario: Scenario | None = None) -> Platform:
     scenario = scenario or load(BUILT_IN)
     machine = scenario.machine
     irqs = IrqVectors(machine.cpus)
-    memory = HostDram(machine.memory)
+    memory = HostDram(machine.memory, end=MMIO64_BASE)
     outbound = [
         Window(ECAM_BASE, ECAM_SIZE, 0, WindowKind.CONFIG),
         Window(MMIO32_BASE, machine.mmio32, MMIO32_BASE, WindowKind.MEM32),

@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, tuple[str, ...] | None] = {
     "siov.spaces": None,
     "siov.vms": None,
     "siov.vdevs": None,
+    "siov.vfio_user": None,
     "siov.threads": None,
     "siov.modules": None,
     "siov.platform": None,

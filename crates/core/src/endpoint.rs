@@ -7,9 +7,10 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use siov_testfn::TestFunction;
-use siov_vfio_user::{BindError, Endpoint, EndpointState};
+use siov_vfio_user::{BindError, Device, Endpoint, EndpointState, Limits};
 
 use crate::regfile::PyRegFile;
+use crate::served::PyServedVdev;
 
 /// The test function of `siov.spec.testfn`.
 #[pyclass(frozen, module = "siov._core", name = "TestFunction")]
@@ -51,6 +52,18 @@ impl PyTestFunction {
     }
 }
 
+/// What an endpoint can serve.
+#[derive(FromPyObject)]
+enum AnyDevice {
+    Function(Py<PyTestFunction>),
+    Vdev(Py<PyServedVdev>),
+}
+
+/// Files of clients lie in the machine's physical address space, which all of them share.
+fn vdev_limits() -> Limits {
+    Limits { max_shared_bytes: 1 << 36, ..Limits::default() }
+}
+
 /// A device on a UNIX socket that speaks vfio-user.
 #[pyclass(frozen, module = "siov._core", name = "Endpoint")]
 pub struct PyEndpoint {
@@ -60,9 +73,14 @@ pub struct PyEndpoint {
 #[pymethods]
 impl PyEndpoint {
     #[new]
-    fn new(path: PathBuf, device: &PyTestFunction) -> PyResult<Self> {
-        let device = Arc::clone(&device.function);
-        let endpoint = Endpoint::bind(path, device).map_err(|error| match error {
+    fn new(path: PathBuf, device: AnyDevice) -> PyResult<Self> {
+        let (device, limits): (Arc<dyn Device>, Limits) = match device {
+            AnyDevice::Function(device) => {
+                (Arc::clone(&device.get().function) as _, Limits::default())
+            }
+            AnyDevice::Vdev(device) => (Arc::clone(&device.get().served) as _, vdev_limits()),
+        };
+        let endpoint = Endpoint::bind_with(path, device, limits).map_err(|error| match error {
             BindError::Os { .. } => PyOSError::new_err(error.to_string()),
             other => PyValueError::new_err(other.to_string()),
         })?;

@@ -10,6 +10,7 @@ mod mmu;
 mod nic;
 mod port;
 mod regfile;
+mod served;
 mod vdev;
 
 use pyo3::prelude::*;
@@ -37,6 +38,8 @@ mod _core {
     use super::port::{PyClock, PyPort};
     #[pymodule_export]
     use super::regfile::PyRegFile;
+    #[pymodule_export]
+    use super::served::PyServedVdev;
     #[pymodule_export]
     use super::vdev::PyVdev;
 }

@@ -254,8 +254,9 @@ impl Device for TestFunction {
         self.shared.config.reset();
     }
 
-    fn attached(&self, client: Arc<Client>) {
+    fn attached(&self, client: Arc<Client>) -> Result<(), Errno> {
         self.shared.lock().client = Some(client);
+        Ok(())
     }
 
     fn detached(&self) {

@@ -73,7 +73,9 @@ impl Device for Register {
 
     fn reset(&self) {}
 
-    fn attached(&self, _client: Arc<Client>) {}
+    fn attached(&self, _client: Arc<Client>) -> Result<(), Errno> {
+        Ok(())
+    }
 
     fn detached(&self) {}
 }

@@ -20,6 +20,8 @@ pub struct Client {
     irqs: Irqs,
     socket: Arc<Socket>,
     connected: AtomicBool,
+    /// Whether the device has taken it.
+    attached: AtomicBool,
     version: OnceLock<Version>,
 }
 
@@ -32,6 +34,7 @@ impl Client {
             irqs: Irqs::new(irqs),
             socket,
             connected: AtomicBool::new(true),
+            attached: AtomicBool::new(false),
             version: OnceLock::new(),
         }
     }
@@ -62,6 +65,14 @@ impl Client {
 
     pub(crate) fn version(&self) -> Option<&Version> {
         self.version.get()
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        self.attached.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_attached(&self) {
+        self.attached.store(true, Ordering::Release);
     }
 
     pub(crate) fn agree(&self, version: Version) {

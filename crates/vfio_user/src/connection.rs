@@ -101,14 +101,16 @@ impl<'a> Connection<'a> {
             return Err(Errno::INVAL);
         }
         let request = Request::parse(header.command, body)?;
-        if self.client.version().is_some() == matches!(request, Request::Version(..)) {
+        if self.client.is_attached() == matches!(request, Request::Version(..)) {
             return Err(Errno::INVAL);
         }
         match request {
             Request::Version(major, _, data) => self.version(major, data)?,
-            Request::DmaMap(map) => self.client.dma().map(map, fds.first().map(AsFd::as_fd))?,
+            Request::DmaMap(map) => {
+                self.client.dma().map(map, fds.first().map(AsFd::as_fd), self.device)?;
+            }
             Request::DmaUnmap(unmap) => {
-                self.client.dma().unmap(unmap)?;
+                self.client.dma().unmap(unmap, self.device)?;
                 self.reply.extend(body);
             }
             Request::GetInfo => self.get_info(),
@@ -118,7 +120,7 @@ impl<'a> Connection<'a> {
                 self.words(&[16, 0, index, 0]);
             }
             Request::GetIrqInfo(index) => self.get_irq_info(index)?,
-            Request::SetIrqs(set) => self.client.irqs().set(&set, fds)?,
+            Request::SetIrqs(set) => self.client.irqs().set(&set, fds, self.device)?,
             Request::RegionRead(access) => self.region_read(access)?,
             Request::RegionWrite(access, data) => {
                 self.region_write(access, data)?;
@@ -139,7 +141,8 @@ impl<'a> Connection<'a> {
         self.reply.extend(version.minor.to_ne_bytes());
         self.reply.extend(version.reply_data(data.len()));
         self.client.agree(version);
-        self.device.attached(Arc::clone(self.client));
+        self.device.attached(Arc::clone(self.client))?;
+        self.client.set_attached();
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use siov_mem::PAGE_SIZE;
+use siov_mem::{Iova, PAGE_SIZE, Perm, Region};
 use thiserror::Error;
 
 use crate::Client;
@@ -53,11 +53,55 @@ pub trait Device: Send + Sync {
     /// Goes back to the state after power-on; when it returns, no DMA of before is under way.
     fn reset(&self);
 
-    /// A client has come and agreed on a version.
-    fn attached(&self, client: Arc<Client>);
+    /// A client has come and agreed on a version; an error is its answer, and it is not attached.
+    fn attached(&self, client: Arc<Client>) -> Result<(), Errno>;
 
     /// The client of the last `attached` has gone; its handle does nothing any more.
     fn detached(&self);
+
+    /// The client has mapped memory; an error is its answer, and nothing is mapped.
+    ///
+    /// For a device that does not reach memory through [`Client::dma`].
+    fn dma_mapped(&self, _map: &DmaMapped<'_>) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// The client has unmapped all that lies from `first` to `last`; the answer goes out when this returns,
+    /// and then nothing may reach the memory any more.
+    fn dma_unmapped(&self, _first: Iova, _last: Iova) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// The client is about to change who hears of vectors; an error is its answer, and nothing changes.
+    ///
+    /// For a device that signals eventfds itself, rather than through [`Client::irqs`].
+    fn irqs_set(&self, _index: u32, _change: IrqChange<'_>) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+/// Memory that a client has mapped.
+#[derive(Clone, Copy, Debug)]
+pub struct DmaMapped<'a> {
+    /// First address.
+    pub iova: Iova,
+    /// Bytes.
+    pub size: u64,
+    /// What a device may do there.
+    pub perm: Perm,
+    /// The region of the file that came along, and where in it the map begins; maps of one file share it.
+    pub shared: Option<(&'a Arc<Region>, u64)>,
+}
+
+/// What a client wants done with the vectors of an index.
+#[derive(Clone, Copy, Debug)]
+pub enum IrqChange<'a> {
+    /// Nothing is signalled any more.
+    Disable,
+    /// Vectors from this one on signal these eventfds.
+    Assign(u32, &'a [OwnedFd]),
+    /// So many vectors from this one on have no eventfd any more.
+    Release(u32, u32),
 }
 
 /// The regions and interrupts of a device, by VFIO's numbers.

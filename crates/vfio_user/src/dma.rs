@@ -10,10 +10,11 @@ use siov_mem::{
 };
 use thiserror::Error;
 
-use crate::Limits;
+use crate::device::DmaMapped;
 use crate::messages::{Messages, Ticket};
 use crate::request::{DmaMap, DmaUnmap};
 use crate::wire::{Command, Header, MAX_DATA_XFER_SIZE};
+use crate::{Device, Limits};
 
 /// What a copy moves at a time.
 const STRIDE: usize = 64 * 1024;
@@ -197,26 +198,33 @@ impl Dma {
         self.max_transfer.store(bytes, Ordering::Relaxed);
     }
 
-    /// Maps memory that comes with a file, or without.
-    pub(crate) fn map(&self, map: DmaMap, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    /// Maps memory that comes with a file, or without, once `device` has taken it.
+    pub(crate) fn map(
+        &self,
+        map: DmaMap,
+        fd: Option<BorrowedFd<'_>>,
+        device: &dyn Device,
+    ) -> Result<(), Errno> {
         let DmaMap { perm, offset, iova, size } = map;
         self.table.check(iova, size, perm).map_err(table_errno)?;
-        let backing = match fd {
-            Some(fd) => {
-                let (region, at) = self.files.map(fd, offset, size, perm).map_err(region_errno)?;
-                Backing::Region(region, at)
-            }
-            None => Backing::Messages,
-        };
+        let file = fd.map(|fd| self.files.map(fd, offset, size, perm)).transpose();
+        let file = file.map_err(region_errno)?;
+        let shared = file.as_ref().map(|(region, at)| (region, *at));
+        device.dma_mapped(&DmaMapped { iova, size, perm, shared })?;
+        let backing = file.map_or(Backing::Messages, |(region, at)| Backing::Region(region, at));
+        // One thread maps for a client, so what was checked is so still.
         self.table.map(iova, size, perm, backing).map_err(table_errno)
     }
 
-    pub(crate) fn unmap(&self, unmap: DmaUnmap) -> Result<(), Errno> {
-        if unmap.all {
+    /// Unmaps, and returns when neither our own accesses nor the device's reach the memory any more.
+    pub(crate) fn unmap(&self, unmap: DmaUnmap, device: &dyn Device) -> Result<(), Errno> {
+        let DmaUnmap { all, iova, size } = unmap;
+        if all {
             self.table.unmap_all();
-            return Ok(());
+            return device.dma_unmapped(Iova(0), Iova(u64::MAX));
         }
-        self.table.unmap(unmap.iova, unmap.size).map(drop).map_err(table_errno)
+        self.table.unmap(iova, size).map_err(table_errno)?;
+        device.dma_unmapped(iova, Iova(iova.0.saturating_add(size - 1)))
     }
 
     pub(crate) fn reply(&self, header: &Header, body: &[u8]) -> bool {

@@ -202,7 +202,7 @@ impl Endpoint {
         count(&self.counting.connections);
         let _gone = OnDrop(|| {
             client.close();
-            if client.version().is_some() {
+            if client.is_attached() {
                 self.device.detached();
             }
             lock(&self.door).current = None;

@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::io::Errno;
 use thiserror::Error;
 
-use crate::IrqLayout;
 use crate::client::lock;
+use crate::device::IrqChange;
 use crate::request::{IrqAction, IrqData, SetIrqs};
+use crate::{Device, IrqLayout};
 use siov_eventfd as eventfd;
 
 /// What became of a trigger.
@@ -122,8 +123,13 @@ impl Irqs {
         self.index(index).map(|index| index.layout)
     }
 
-    /// Does what a `DEVICE_SET_IRQS` says; either all of it or nothing.
-    pub(crate) fn set(&self, request: &SetIrqs<'_>, fds: Vec<OwnedFd>) -> Result<(), Errno> {
+    /// Does what a `DEVICE_SET_IRQS` says, once `device` has agreed; either all of it or nothing.
+    pub(crate) fn set(
+        &self,
+        request: &SetIrqs<'_>,
+        fds: Vec<OwnedFd>,
+        device: &dyn Device,
+    ) -> Result<(), Errno> {
         let SetIrqs { data, action, index, start, count, bools } = *request;
         let entry = self.index(index).ok_or(Errno::INVAL)?;
         if data != IrqData::Eventfd && !fds.is_empty() {
@@ -133,6 +139,7 @@ impl Irqs {
             return Err(Errno::INVAL);
         }
         if (data, action, start, count) == (IrqData::None, IrqAction::Trigger, 0, 0) {
+            device.irqs_set(index, IrqChange::Disable)?;
             entry.vectors.iter().for_each(|slot| lock(slot).disable());
             return Ok(());
         }
@@ -142,7 +149,18 @@ impl Irqs {
             return Err(Errno::INVAL);
         }
         match (data, action) {
-            (IrqData::Eventfd, IrqAction::Trigger) => self.assign(entry.layout, vectors, fds)?,
+            (IrqData::Eventfd, IrqAction::Trigger) if fds.is_empty() => {
+                device.irqs_set(index, IrqChange::Release(start, count))?;
+                vectors.iter().for_each(|slot| lock(slot).eventfd = None);
+            }
+            (IrqData::Eventfd, IrqAction::Trigger) => {
+                if fds.len() != vectors.len() {
+                    return Err(Errno::INVAL);
+                }
+                fds.iter().try_for_each(eventfd::check)?;
+                device.irqs_set(index, IrqChange::Assign(start, &fds))?;
+                self.assign(entry.layout, vectors, fds);
+            }
             // An eventfd that the client signals to unmask a line is a shortcut for KVM's sake.
             (IrqData::Eventfd, _) => return Err(Errno::NOTSUP),
             (IrqData::None, _) => {
@@ -167,20 +185,7 @@ impl Irqs {
         self.each(|vector| *vector = Vector::default());
     }
 
-    fn assign(
-        &self,
-        layout: IrqLayout,
-        vectors: &[Mutex<Vector>],
-        fds: Vec<OwnedFd>,
-    ) -> Result<(), Errno> {
-        if fds.is_empty() {
-            vectors.iter().for_each(|slot| lock(slot).eventfd = None);
-            return Ok(());
-        }
-        if fds.len() != vectors.len() {
-            return Err(Errno::INVAL);
-        }
-        fds.iter().try_for_each(eventfd::check)?;
+    fn assign(&self, layout: IrqLayout, vectors: &[Mutex<Vector>], fds: Vec<OwnedFd>) {
         for (slot, fd) in vectors.iter().zip(fds) {
             let mut vector = lock(slot);
             vector.eventfd = Some(fd);
@@ -188,7 +193,6 @@ impl Irqs {
                 self.fire(layout, &mut vector);
             }
         }
-        Ok(())
     }
 
     fn act(&self, layout: IrqLayout, action: IrqAction, slot: &Mutex<Vector>) {

@@ -27,7 +27,8 @@ mod wire;
 pub use client::Client;
 pub use counters::Counters;
 pub use device::{
-    Device, DeviceLayout, IrqLayout, LayoutError, RegionLayout, RegionMmap, SparseArea, pci,
+    Device, DeviceLayout, DmaMapped, IrqChange, IrqLayout, LayoutError, RegionLayout, RegionMmap,
+    SparseArea, pci,
 };
 pub use dma::{Dma, DmaError};
 pub use endpoint::{Endpoint, EndpointError, EndpointState, Limits};
@@ -35,4 +36,5 @@ pub use irqs::{Delivery, IrqState, Irqs, NoSuchIrq};
 pub use listener::BindError;
 pub use request::{DmaMap, DmaUnmap, RegionAccess, Request, SetIrqs, WriteMulti};
 pub use rustix::io::Errno;
+pub use siov_mem::Iova;
 pub use wire::{Command, HEADER_SIZE, Header};

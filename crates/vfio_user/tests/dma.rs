@@ -248,8 +248,9 @@ fn a_message_is_refused_on_the_thread_that_would_read_its_reply() {
             Ok(())
         }
         fn reset(&self) {}
-        fn attached(&self, client: Arc<Client>) {
+        fn attached(&self, client: Arc<Client>) -> Result<(), Errno> {
             self.0.set(client).ok().unwrap();
+            Ok(())
         }
         fn detached(&self) {}
     }

@@ -328,7 +328,9 @@ fn a_device_that_panics_ends_its_own_endpoint_only() {
             Ok(())
         }
         fn reset(&self) {}
-        fn attached(&self, _: Arc<Client>) {}
+        fn attached(&self, _: Arc<Client>) -> Result<(), Errno> {
+            Ok(())
+        }
         fn detached(&self) {}
     }
     let endpoint = Endpoint::bind(socket_path(), Arc::new(Broken)).unwrap();

@@ -32,6 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the server's control socket (default: siov/control.sock below $XDG_RUNTIME_DIR, or /tmp)",
     )
     parser.add_argument(
+        "--vfio-user",
+        type=Path,
+        metavar="DIR",
+        help="make a socket DIR/UUID.sock for each mdev, on which QEMU finds it",
+    )
+    parser.add_argument(
         "--socket",
         type=Path,
         action="append",
@@ -44,8 +50,9 @@ def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes; every socket is gone afterwards."""
     raise_file_limit()
     with_server = args.scenario is not None or not args.socket
-    if args.control is not None and not with_server:
-        raise SiovError("--control is of a server: name its scenario, or leave --socket out")
+    for option, value in (("--control", args.control), ("--vfio-user", args.vfio_user)):
+        if value is not None and not with_server:
+            raise SiovError(f"{option} is of a server: name its scenario, or leave --socket out")
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
@@ -70,5 +77,9 @@ def _serve_platform(args: argparse.Namespace, stack: ExitStack) -> None:
     stack.callback(platform.unload)
     platform.boot()
     stack.enter_context(platform)
+    if args.vfio_user is not None:
+        # While the server's threads run: what a client leaves behind is taken down with their help.
+        stack.callback(platform.vfio_user.stop)
+        platform.serve_vfio_user(args.vfio_user)
     stack.enter_context(ControlServer(platform, path))
     print(f"scenario {platform.scenario.name} runs; its control socket is {path}", flush=True)

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from siov.cli.control import call, client, control_option
 from siov.errors import RigError
 from siov.guests import image
 from siov.guests.machine import parse_memory
@@ -27,6 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run = actions.add_parser("run", help="boot a guest: a console here, or with --script one script in it")
     option = run.add_argument
     option("--socket", action="append", type=Path, default=[], metavar="PATH", help="a served device; repeat")
+    option("--mdev", action="append", default=[], metavar="UUID", help="an mdev of a running server; repeat")
+    control_option(run)
     option("--kernel", type=Path, metavar="FILE", help="another kernel than the rig's")
     option("--append", default="", metavar="STR", help="more words for the kernel's command line")
     option("--memory", default="512M", metavar="SIZE", help="memory, such as 512M (the default) or 2G")
@@ -69,7 +72,7 @@ def _status(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     spec = GuestSpec(
-        sockets=tuple(args.socket),
+        sockets=(*args.socket, *_sockets_of(args)),
         memory=parse_memory(args.memory),
         smp=args.smp,
         kernel=args.kernel,
@@ -91,6 +94,14 @@ def _run(args: argparse.Namespace) -> int:
         raise
     _write(result.output)
     return result.status
+
+
+def _sockets_of(args: argparse.Namespace) -> list[Path]:
+    """Where the server says that its mdevs can be found."""
+    if not args.mdev:
+        return []
+    with client(args) as server:
+        return [Path(server.call(call("vfio_user.socket", uuid=uuid))) for uuid in args.mdev]
 
 
 def _read_script(name: str) -> str:

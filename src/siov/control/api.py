@@ -38,6 +38,13 @@ class MdevApi(Protocol):
         """Remove an instance."""
 
 
+class VfioUserApi(Protocol):
+    """`platform.vfio_user`: the sockets on which VMMs find mediated devices."""
+
+    def socket(self, uuid: str) -> str:
+        """The path of an instance's socket."""
+
+
 class NetdevApi(Protocol):
     """`platform.netdev(name)`: a network interface."""
 
@@ -121,6 +128,7 @@ class PlatformApi(Protocol):
 # What a call's name begins with: the part's Protocol, and whether the part is chosen by a name of its own.
 PARTS: dict[str, tuple[type, bool]] = {
     "mdev": (MdevApi, False),
+    "vfio_user": (VfioUserApi, False),
     "netdev": (NetdevApi, True),
     "bridge": (BridgeApi, True),
     "sysfs": (SysfsApi, False),

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from siov._core import Endpoint, TestFunction
+from siov._core import Endpoint, ServedVdev, TestFunction
 from siov.errors import SiovError
 
 
@@ -20,7 +20,7 @@ class VfioUserEndpoint:
     Entering it as a context starts it. The thread lets go of the interpreter while it serves.
     """
 
-    def __init__(self, path: Path, device: TestFunction) -> None:
+    def __init__(self, path: Path, device: TestFunction | ServedVdev) -> None:
         try:
             self._endpoint = Endpoint(path, device)
         except (ValueError, OSError) as error:

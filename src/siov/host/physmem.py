@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from errno import EINVAL, ENOMEM
+from threading import RLock
 
 from siov.host.linux import LinuxError
 from siov.host.pci.access import Mmio
@@ -22,7 +23,7 @@ class PhysMem:
     """The pages from `base` to `base + size - 1`, reached through `mmio`, as the CPU does.
 
     `in_use` counts pages by what they are for ("root", "pasid", "second-stage", ...). EINVAL for a base or
-    size that is not made of whole pages.
+    size that is not made of whole pages. Any thread may allocate and free.
     """
 
     mmio: Mmio
@@ -31,6 +32,7 @@ class PhysMem:
     in_use: Counter[str] = field(default_factory=Counter)
     _runs: dict[int, tuple[int, str]] = field(default_factory=dict)  # address: pages, kind
     _free: list[dict[int, None]] = field(default_factory=list)  # by order: frame numbers
+    _lock: RLock = field(default_factory=RLock)
 
     def __post_init__(self) -> None:
         if self.size <= 0 or (self.base | self.size) % PAGE_SIZE:
@@ -47,9 +49,10 @@ class PhysMem:
 
     def alloc_page(self, kind: str, data: bytes = ZERO_PAGE) -> int:
         """The address of a page that holds `data` (4,096 bytes); ENOMEM when there is none."""
-        address = self._take(0, kind) << PAGE_SHIFT
-        self._runs[address] = (1, kind)
-        self.in_use[kind] += 1
+        with self._lock:
+            address = self._take(0, kind) << PAGE_SHIFT
+            self._runs[address] = (1, kind)
+            self.in_use[kind] += 1
         self.mmio.write(address, data)
         return address
 
@@ -61,25 +64,27 @@ class PhysMem:
         if count < 1:
             raise LinuxError(EINVAL, f"{count} pages of memory for {kind} can't be allocated")
         order = (count - 1).bit_length()
-        frame = self._take(order, kind)
-        for tail, tail_order in _blocks(frame + count, (1 << order) - count):
-            self._give(tail, tail_order)
-        address = frame << PAGE_SHIFT
-        self._runs[address] = (count, kind)
-        self.in_use[kind] += count
+        with self._lock:
+            frame = self._take(order, kind)
+            for tail, tail_order in _blocks(frame + count, (1 << order) - count):
+                self._give(tail, tail_order)
+            address = frame << PAGE_SHIFT
+            self._runs[address] = (count, kind)
+            self.in_use[kind] += count
         if zero:
             self.fill(address, count << PAGE_SHIFT)
         return address
 
     def free(self, address: int) -> None:
         """Give back the page or run that was allocated at this address."""
-        assert address in self._runs, f"nothing was allocated at {address:#x}"
-        count, kind = self._runs.pop(address)
-        self.in_use[kind] -= count
-        if not self.in_use[kind]:
-            del self.in_use[kind]
-        for frame, order in _blocks(address >> PAGE_SHIFT, count):
-            self._give(frame, order)
+        with self._lock:
+            assert address in self._runs, f"nothing was allocated at {address:#x}"
+            count, kind = self._runs.pop(address)
+            self.in_use[kind] -= count
+            if not self.in_use[kind]:
+                del self.in_use[kind]
+            for frame, order in _blocks(address >> PAGE_SHIFT, count):
+                self._give(frame, order)
 
     def fill(self, address: int, size: int) -> None:
         """Zero `size` bytes."""

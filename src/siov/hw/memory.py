@@ -22,11 +22,14 @@ class Dram(Protocol):
 
 
 class HostDram:
-    """Host memory that remapping units walk too: `size` bytes (a multiple of 2 MiB) from address 0 on."""
+    """Host memory that remapping units walk too: `size` bytes (a multiple of 2 MiB) from address 0 on.
 
-    def __init__(self, size: int) -> None:
+    Up to `end`, other memory may be put behind it into `core`, which devices reach and the CPU does not.
+    """
+
+    def __init__(self, size: int, end: int = 0) -> None:
         self.size = size
-        self.core = HostMemory(size)
+        self.core = HostMemory(max(size, end))
         self.core.place(0, size)
         self.read = self.core.read
         self.write = self.core.write

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::io::Errno;
+pub use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use siov_vfio_user::{
-    Client, Command, Device, DeviceLayout, Endpoint, Header, IrqLayout, Limits, RegionLayout,
-    RegionMmap, SparseArea, pci,
+pub use siov_vfio_user::{
+    Client, Command, Device, DeviceLayout, DmaMapped, Endpoint, Header, Iova, IrqChange, IrqLayout,
+    Limits, RegionLayout, RegionMmap, SparseArea, pci,
 };
 
 pub const NO_REPLY: u32 = 1 << 4;
@@ -31,6 +31,10 @@ pub struct TestDevice {
     pub bar2: Arc<OwnedFd>,
     pub client: Mutex<Option<Arc<Client>>>,
     pub log: Mutex<Vec<String>>,
+    /// What its hooks for maps and interrupts were told.
+    pub told: Mutex<Vec<String>>,
+    /// What the next hook is to answer.
+    pub refuse: Mutex<Option<Errno>>,
 }
 
 impl TestDevice {
@@ -41,6 +45,8 @@ impl TestDevice {
             bar2: Arc::new(memfd(0x4000)),
             client: Mutex::new(None),
             log: Mutex::new(Vec::new()),
+            told: Mutex::new(Vec::new()),
+            refuse: Mutex::new(None),
         })
     }
 
@@ -50,6 +56,16 @@ impl TestDevice {
 
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// What its hooks were told since the last call.
+    pub fn take_told(&self) -> Vec<String> {
+        std::mem::take(&mut *self.told.lock().unwrap())
+    }
+
+    fn hear(&self, what: String) -> Result<(), Errno> {
+        self.told.lock().unwrap().push(what);
+        self.refuse.lock().unwrap().take().map_or(Ok(()), Err)
     }
 
     fn say(&self, what: impl Into<String>) {
@@ -101,9 +117,29 @@ impl Device for TestDevice {
         self.say("reset");
     }
 
-    fn attached(&self, client: Arc<Client>) {
+    fn attached(&self, client: Arc<Client>) -> Result<(), Errno> {
+        let refused = self.refuse.lock().unwrap().take();
+        self.say(if refused.is_some() { "refused" } else { "attached" });
         *self.client.lock().unwrap() = Some(client);
-        self.say("attached");
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn dma_mapped(&self, map: &DmaMapped<'_>) -> Result<(), Errno> {
+        let at = map.shared.map(|(_, at)| at);
+        self.hear(format!("map {:#x} {:#x} {} {at:x?}", map.iova.0, map.size, map.perm))
+    }
+
+    fn dma_unmapped(&self, first: Iova, last: Iova) -> Result<(), Errno> {
+        let left = self.client().dma().maps().len();
+        self.hear(format!("unmap {:#x} {:#x}, {left} left", first.0, last.0))
+    }
+
+    fn irqs_set(&self, index: u32, change: IrqChange<'_>) -> Result<(), Errno> {
+        self.hear(match change {
+            IrqChange::Disable => format!("disable {index}"),
+            IrqChange::Assign(start, fds) => format!("assign {index} {start} {}", fds.len()),
+            IrqChange::Release(start, count) => format!("release {index} {start} {count}"),
+        })
     }
 
     fn detached(&self) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from errno import EBUSY, EINVAL, ENODEV
+from threading import RLock
 
 from siov.host.iommu import cache
 from siov.host.iommu.cache import Attachment, IommuDevice, Stage
@@ -34,6 +35,7 @@ class IntelIommu(RemappingUnit):
     """A unit with the devices behind it and the domains that these are attached to.
 
     `devices` by requester id; `attached` holds the domain and its tag by (requester id, PASID or None).
+    `lock` is of both and of the ids behind them: attach and detach take it. A domain is one thread's.
     Arguments and errors are those of `RemappingUnit`.
     """
 
@@ -51,6 +53,7 @@ class IntelIommu(RemappingUnit):
         self.attached: dict[tuple[int, int | None], tuple[Domain, Attachment]] = {}
         self._users: dict[Domain, tuple[int, int]] = {}  # domain id, attachments here
         self._made = 0
+        self.lock = RLock()
 
     def add_device(
         self,
@@ -171,15 +174,16 @@ class IntelIommu(RemappingUnit):
             last = (1 << device.pasid_bits) - 1
             raise LinuxError(EINVAL, f"{_space(rid, pasid)}: {rid:#06x} can use PASIDs 1 to {last}")
         check_domain(self, domain)
-        did = self._get_did(domain)
-        tag = Attachment(self, device, pasid, did)
-        try:
-            self._enter(domain, tag)
-        except LinuxError:
-            self._put_did(domain)
-            raise
-        domain.attachments.append(tag)
-        self.attached[key] = (domain, tag)
+        with self.lock:
+            did = self._get_did(domain)
+            tag = Attachment(self, device, pasid, did)
+            try:
+                self._enter(domain, tag)
+            except LinuxError:
+                self._put_did(domain)
+                raise
+            domain.attachments.append(tag)
+            self.attached[key] = (domain, tag)
         return tag
 
     def detach(self, rid: int, pasid: int | None = None) -> Domain:
@@ -189,14 +193,15 @@ class IntelIommu(RemappingUnit):
         when all is taken down.
         """
         key = (rid, pasid)
-        if key not in self.attached:
-            raise LinuxError(ENODEV, f"{_space(rid, pasid)} is attached to nothing")
-        domain, tag = self.attached.pop(key)
-        domain.attachments.remove(tag)
-        try:
-            self._leave(domain, tag)
-        finally:
-            self._put_did(domain)
+        with self.lock:
+            if key not in self.attached:
+                raise LinuxError(ENODEV, f"{_space(rid, pasid)} is attached to nothing")
+            domain, tag = self.attached.pop(key)
+            domain.attachments.remove(tag)
+            try:
+                self._leave(domain, tag)
+            finally:
+                self._put_did(domain)
         return domain
 
     def disable(self) -> None:

@@ -119,6 +119,8 @@ class MdevCore:
                 self._check_parent(parent)  # it may have gone while the driver was busy
                 self.bus.add_device(mdev)
                 undo.callback(mdev.unregister)
+                if mdev.probe_error is not None:
+                    raise mdev.probe_error  # nobody could use it
                 mdev.trace("mdev_create_sysfs_files")
                 sysfs_create_link(mtype.devices, mdev, mdev.name)
                 undo.callback(sysfs_remove_link, mtype.devices, mdev.name)

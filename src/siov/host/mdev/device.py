@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from uuid import UUID
 
@@ -51,18 +52,40 @@ class MdevBus(Bus):
         self.driver_override = False
 
 
+class Listener(Protocol):
+    """Who offers VFIO devices to others, as /dev/vfio does."""
+
+    def appeared(self, mdev: MdevDevice) -> None:
+        """An instance is a VFIO device; an error makes it none."""
+
+    def leaving(self, mdev: MdevDevice) -> None:
+        """It is about to be none: whoever got it from here has let go of it when this returns."""
+
+
 class VfioMdevDriver(Driver):
     """The driver that makes an instance a VFIO device for as long as it is bound (vfio_mdev.c)."""
 
     name = "vfio_mdev"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.listeners: list[Listener] = []
+
     def probe(self, device: Any) -> None:
         """Offer the instance to VFIO."""
-        device.trace("vfio_mdev_probe")
+        mdev = cast(MdevDevice, device)
+        mdev.trace("vfio_mdev_probe")
+        with ExitStack() as undo:
+            for listener in self.listeners:
+                listener.appeared(mdev)
+                undo.callback(listener.leaving, mdev)
+            undo.pop_all()
 
     def remove(self, device: Any) -> None:
         """Take the instance from VFIO: who has it open loses it."""
         mdev = cast(MdevDevice, device)
         mdev.trace("vfio_mdev_remove")
+        for listener in self.listeners:
+            listener.leaving(mdev)
         if mdev.opener is not None:
             mdev.opener.close()

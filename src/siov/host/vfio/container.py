@@ -114,12 +114,13 @@ class VfioContainer:
         device = self.iommu.devices.get(rid)
         if device is None:
             raise LinuxError(ENODEV, f"{rid:#06x} is not behind {self.iommu.name}; add it first")
-        pasid = iommu_alloc_global_pasid(self.pasids, device.pasid_bits)
-        try:
-            self.iommu.attach(self.domain, rid, pasid)
-        except BaseException:
-            iommu_free_global_pasid(self.pasids, pasid)
-            raise
+        with self.iommu.lock:
+            pasid = iommu_alloc_global_pasid(self.pasids, device.pasid_bits)
+            try:
+                self.iommu.attach(self.domain, rid, pasid)
+            except BaseException:
+                iommu_free_global_pasid(self.pasids, pasid)
+                raise
         self.attached[pasid] = rid
         return pasid
 
@@ -127,10 +128,11 @@ class VfioContainer:
         """Refuse a device's requests again, and give the PASID back; ENOENT when it is none of these."""
         if pasid not in self.attached:
             raise LinuxError(ENOENT, f"{self.domain.name} has no device with PASID {pasid}")
-        try:
-            self.iommu.detach(self.attached.pop(pasid), pasid)
-        finally:
-            iommu_free_global_pasid(self.pasids, pasid)
+        with self.iommu.lock:
+            try:
+                self.iommu.detach(self.attached.pop(pasid), pasid)
+            finally:
+                iommu_free_global_pasid(self.pasids, pasid)
 
     def close(self) -> None:
         """Unmap all and free the tables; EBUSY while a device is attached."""
