@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from uuid import UUID
 
@@ -38,6 +39,15 @@ class MdevDevice(Device):
         self.ops: VfioDeviceOps | None = None
         self.opener: Opener | None = None
         self.active = False
+        self._opening = Lock()
+
+    def open_by(self, opener: Opener) -> bool:
+        """Have it opened by this one; False when somebody, maybe in another thread, was first."""
+        with self._opening:
+            if self.opener is not None:
+                return False
+            self.opener = opener
+            return True
 
     def inspect(self) -> dict[str, Any]:
         """As a device, with its type and whether it is open."""

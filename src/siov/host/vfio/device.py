@@ -68,11 +68,10 @@ class VfioDevice:
         nothing has changed then.
         """
         ops = self.ops
-        if self.mdev.opener is not None:
+        if not self.mdev.open_by(self):
             raise LinuxError(EBUSY, f"mdev {self.mdev.name} is open already; it can be once")
         self.mdev.trace("vfio_device_open")
         with ExitStack() as undo:
-            self.mdev.opener = self
             undo.callback(setattr, self.mdev, "opener", None)
             pasid = self.container.attach(self.rid)
             undo.callback(self.container.detach, pasid)
