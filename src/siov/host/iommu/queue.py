@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from errno import EINVAL, EIO, ETIMEDOUT
+from threading import RLock
 
 from siov.host.iommu.registers import Registers
 from siov.host.linux import LinuxError
@@ -37,7 +38,7 @@ class InvalidationQueue:
     """A ring of descriptors in memory; `wide` ones have 256 bits, as scalable mode needs.
 
     `submit` gives back once the unit has done all of it. `counts` says how many of which type went in,
-    `errors` how often IQE, ITE and ICE were met.
+    `errors` how often IQE, ITE and ICE were met. Threads that submit wait for each other.
     """
 
     registers: Registers
@@ -50,6 +51,7 @@ class InvalidationQueue:
     errors: Counter[str] = field(default_factory=Counter)
     _status: int = 0
     _ticket: int = 0
+    _lock: RLock = field(default_factory=RLock)
 
     @property
     def width(self) -> int:
@@ -95,7 +97,8 @@ class InvalidationQueue:
         """
         room = self.length - 2  # one for the wait descriptor, one that is never used
         for start in range(0, max(1, len(descriptors)), room):
-            self._batch(descriptors[start : start + room], drain_pages)
+            with self._lock:
+                self._batch(descriptors[start : start + room], drain_pages)
 
     def _batch(self, descriptors: Sequence[Descriptor], drain_pages: bool) -> None:
         for one in descriptors:
