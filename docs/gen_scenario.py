@@ -24,6 +24,7 @@ def scenario_keys() -> str:
     units = ", ".join(unit for unit in scenario.UNITS if unit)
     lines = [
         f'A *size* is a number of bytes, or text with a unit ({units}; powers of 1,024), such as `"64K"`. '
+        'A *time* is a number of seconds, or text with a unit (us, ms, s, m, h), such as `"500ms"`. '
         f"A *name* matches `{_pattern(_plain(scenario.RootPortSpec.model_fields['name'])[1])}`.",
         "",
     ]
@@ -99,6 +100,9 @@ def allowed(info: FieldInfo) -> str:
         return ", ".join(f'`"{member.value}"`' for member in annotation)
     if annotation is bool:
         return "true, false"
+    if scenario.parse_duration in limits:
+        low, high = _bounds(limits)
+        return f"time, {low} to {high} s"
     if annotation is str:
         return "name" if _pattern(limits) else "text"
     return _span(limits)

@@ -652,6 +652,12 @@ class Capture:
         `interfaces` by number: `name`, frames `inbound`, `outbound`, and `dropped` for want of room.
         """
 
+def check_capture(path: str | PathLike[str], *, replay: bool = False) -> int:
+    """Read a capture to its end: how many frames it has, or with `replay`, how many can be sent.
+
+    `OSError` or `ValueError` for what is none, is damaged, holds no Ethernet, or can't be replayed.
+    """
+
 class Port:
     """What a port of a NIC can be plugged into; one NIC at a time.
 

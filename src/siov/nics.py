@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from siov._core import Clock, Port, RegFile
+from siov._core import Clock, Port, RegFile, check_capture
 from siov.errors import ScenarioError
 from siov.hw.e810.engine import Engine
 from siov.hw.e810.firmware import PortSettings, Settings
@@ -52,10 +52,18 @@ class Nics:
 def plug(scenario: Scenario, clock: Clock) -> dict[str, Port]:
     """What the port of each NIC is plugged into, by function; none for a port without another side.
 
-    `ScenarioError` when a cable has not two ends; `OSError` when the system refuses a file or socket.
+    `ScenarioError` when a cable has not two ends, when the system refuses a file or socket, or when a
+    capture that is to be received is damaged or has no Ethernet frames.
     """
-    specs = {f.name: f.nic.port for f in scenario.function if f.nic is not None}
-    found = {name: port for name, spec in specs.items() if (port := _alone(name, spec, clock)) is not None}
+    specs = {name: nic.port for name, nic in scenario.nics().items()}
+    found = {}
+    for name, spec in specs.items():
+        try:
+            port = _alone(name, spec, clock)
+        except (OSError, ValueError) as why:
+            raise ScenarioError(f"the port of {name}, {spec.kind}: {why}") from None
+        if port is not None:
+            found[name] = port
     for kind in ("cable", "bridge"):
         shared: dict[str, list[str]] = {}
         for name, spec in specs.items():
@@ -69,6 +77,8 @@ def plug(scenario: Scenario, clock: Clock) -> dict[str, Port]:
 def _alone(name: str, spec: NicPortSpec, clock: Clock) -> Port | None:
     match spec:
         case NicPortSpec(kind="pcap"):
+            if spec.read is not None:
+                check_capture(spec.read)
             return Port.pcap(
                 clock, write=spec.write, read=spec.read, name=name, paced=spec.paced, speed=spec.speed
             )

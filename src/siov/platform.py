@@ -9,6 +9,8 @@ from pathlib import Path
 from siov._core import Bus, Clock, Nic, Port, RegFile
 from siov.drivers.ice.services import Services, poll_by_sleep
 from siov.errors import ScenarioError
+from siov.events import Events
+from siov.events.actions import Actions
 from siov.guest_ethtool import GuestEthtool
 from siov.guests.served import Machine
 from siov.host.core import DriverCore
@@ -39,7 +41,7 @@ from siov.scenario import Scenario, load
 from siov.scenario_nic import NicSpec
 from siov.spaces import Space, add_space
 from siov.spec.vdev import AVF_DEVICE, SIOV_DEVICE, AvfBar0, VdevBar0
-from siov.tenants import Tenants
+from siov.tenants import Tenants, check_captures
 from siov.threads import Threads
 from siov.topology import build_topology
 from siov.vfio_user import VfioUserSockets
@@ -78,8 +80,13 @@ class Platform:
     ice: IceModule | None = None
     tenants: Tenants | None = None
     vfio_user: VfioUserSockets = field(default_factory=VfioUserSockets)
+    ports: dict[str, Port] = field(default_factory=dict)
+    events: Events = field(init=False)
     spaces: list[Space] = field(default_factory=list)
     vms: list[GuestVm] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.events = Events(self.scenario.event, Actions(self), self.clock.now)
 
     @property
     def firmware(self) -> Firmware:
@@ -142,6 +149,11 @@ class Platform:
             ice, self.ice = self.ice, None
             ice.unload()
 
+    @property
+    def done(self) -> bool:
+        """Whether all traffic that has an end is sent and answered, and all events are over."""
+        return self.events.done and (self.tenants is None or self.tenants.done)
+
     def netdev(self, name: str) -> Netdev:
         """An interface: the host's by its adapter's name, a virtual device by UUID, a guest's as GUEST.N."""
         tenant = self.tenants.find(name) if self.tenants is not None else None
@@ -169,9 +181,11 @@ class Platform:
         self.threads.start()
         if self.tenants is not None:
             self.tenants.start()
+        self.events.start()
 
     def stop(self) -> None:
         """Stand still again; what is under way is done by `pump`."""
+        self.events.stop()
         if self.tenants is not None:
             self.tenants.stop()
         self.threads.stop()
@@ -179,7 +193,7 @@ class Platform:
     def pump(self) -> int:
         """Without threads: do what devices and host have to do, until nothing is left; gives the rounds.
 
-        Guests' traffic goes on with each `tenants.step()`.
+        Guests' traffic goes on with each `tenants.step()`, events are looked at with `events.advance()`.
         """
         return self.threads.pump()
 
@@ -300,6 +314,7 @@ class Platform:
                 "ice": self.ice.inspect() if self.ice else None,
                 "guests": self.tenants.inspect() if self.tenants else None,
                 "vfio_user": self.vfio_user.inspect(),
+                "events": self.events.inspect(),
                 "trace": self.tracer.inspect(),
                 "captures": self.capture.inspect(),
                 "kvm": {guest.spec.name: guest.inspect() for guest in self.vms},
@@ -317,6 +332,7 @@ class Platform:
 def build(scenario: Scenario | None = None) -> Platform:
     """A server as the scenario says, not yet enumerated; `ScenarioError` when parts contradict each other."""
     scenario = scenario or load(BUILT_IN)
+    check_captures(scenario.traffic)
     machine = scenario.machine
     irqs = IrqVectors(machine.cpus)
     memory = HostDram(machine.memory, end=MMIO64_BASE)
@@ -328,7 +344,8 @@ def build(scenario: Scenario | None = None) -> Platform:
         outbound.append(Window(MMIO64_BASE, machine.mmio64, MMIO64_BASE, WindowKind.MEM64))
     root_complex = RootComplex(memory, outbound, [Window(0, machine.memory, 0)])
     clock = Clock()
-    nics = Nics(_engines(root_complex.core, clock), clock, plug(scenario, clock))
+    ports = plug(scenario, clock)
+    nics = Nics(_engines(root_complex.core, clock), clock, ports)
     functions = build_topology(root_complex, scenario, nics)
     if scenario.iommu is not None:
         given = scenario.iommu
@@ -361,7 +378,20 @@ def build(scenario: Scenario | None = None) -> Platform:
         scenario=scenario.name,
     )
     mdev = Mdevctl(instances)
-    return Platform(scenario, memory, root_complex, functions, core, irqs, pci, threads, mdev, clock, watch)
+    return Platform(
+        scenario,
+        memory,
+        root_complex,
+        functions,
+        core,
+        irqs,
+        pci,
+        threads,
+        mdev,
+        clock,
+        watch,
+        ports=ports,
+    )
 
 
 def _engines(bus: Bus, clock: Clock) -> Callable[[NicSpec, RegFile, Port | None], Engine]:

@@ -11,11 +11,24 @@ from typing import Any, Literal, get_args
 from pydantic import Field, ValidationError, model_validator
 
 from siov.errors import ScenarioError
+from siov.scenario_event import EventSpec
 from siov.scenario_guest import GuestSpec, TrafficSpec, place_of
-from siov.scenario_model import UNITS, Id16, Model, Name, Part, Place, Size, parse_place, parse_size
+from siov.scenario_iommu import IommuSpec, SpaceSpec
+from siov.scenario_model import (
+    UNITS,
+    Id16,
+    Model,
+    Name,
+    Part,
+    Place,
+    Size,
+    parse_duration,
+    parse_place,
+    parse_size,
+)
 from siov.scenario_nic import IceSpec, NicSpec
 
-__all__ = ["UNITS", "parse_place", "parse_size"]
+__all__ = ["UNITS", "parse_duration", "parse_place", "parse_size"]
 
 VM_TABLES = 2 << 20  # bytes of a virtual machine's memory, from its address 0 on, for the guest's own tables
 
@@ -147,65 +160,6 @@ class SwitchSpec(Part):
     ports: int = Field(ge=1, le=32)
 
 
-class CacheSpec(Model):
-    """The geometry of a cache: sets of ways, which entry makes room, and what splits it."""
-
-    sets: int = Field(64, ge=1, le=1 << 16)
-    ways: int = Field(8, ge=1, le=1 << 10)
-    replacement: Literal["lru", "plru", "lfu", "fifo", "random"] = "lru"
-    partitions: int = Field(1, ge=1, le=1 << 10)
-    partition_by: Literal["domain", "pasid"] = "domain"
-
-    def geometry(self) -> tuple[int, int, str, int, str]:
-        """As the core takes it."""
-        return self.sets, self.ways, self.replacement, self.partitions, self.partition_by
-
-
-CacheChoice = CacheSpec | Literal["off", "infinite"]
-
-
-class IommuSpec(Model):
-    """The remapping unit: its mode, the width of host addresses in bits, the geometry of its caches."""
-
-    mode: Literal["scalable", "legacy"] = "scalable"
-    haw: int = Field(46, ge=39, le=52)
-    caching_mode: bool = False
-    context: CacheChoice | None = None
-    pasid: CacheChoice | None = None
-    iotlb: CacheChoice | None = None
-    first: CacheChoice | None = None
-    second: CacheChoice | None = None
-
-    def caches(self) -> dict[str, object]:
-        """The geometries that are given, as the core takes them."""
-        names = ("context", "pasid", "iotlb", "first", "second")
-        chosen = {name: getattr(self, name) for name in names}
-        return {
-            name: choice.geometry() if isinstance(choice, CacheSpec) else choice
-            for name, choice in chosen.items()
-            if choice is not None
-        }
-
-
-class SpaceSpec(Model):
-    """An address space of a function: `size` bytes of new memory at `iova`, through the stages named.
-
-    Without `pasid` it is that of requests without one.
-    """
-
-    function: Name
-    pasid: int | None = Field(None, ge=1, lt=1 << 20)
-    stage: Literal["first", "second", "nested", "pass-through"] = "second"
-    iova: Size = Field(0, ge=0, lt=1 << 47)
-    size: Size = Field(2 << 20, ge=4096, le=1 << 30)
-
-    @model_validator(mode="after")
-    def _whole_pages(self) -> SpaceSpec:
-        if self.iova % 4096 or self.size % 4096:
-            raise ValueError("iova and size are whole pages of 4K")
-        return self
-
-
 class VmSpec(Part):
     """A virtual machine: `memory` bytes, of which its guest maps `size` at `gva` with pages of 4K.
 
@@ -246,6 +200,7 @@ class Scenario(Model):
     vm: tuple[VmSpec, ...] = ()
     guest: tuple[GuestSpec, ...] = ()
     traffic: tuple[TrafficSpec, ...] = ()
+    event: tuple[EventSpec, ...] = ()
 
     def devices(self) -> dict[tuple[str | None, int], list[tuple[str, int]]]:
         """Name and function number of each part, by the port it is behind and its device number."""
@@ -258,6 +213,10 @@ class Scenario(Model):
             place = function.behind, function.at[0]
             found.setdefault(place, []).append((function.name, function.at[1]))
         return found
+
+    def nics(self) -> dict[str, NicSpec]:
+        """The NICs by their functions' names."""
+        return {function.name: function.nic for function in self.function if function.nic is not None}
 
     @model_validator(mode="after")
     def _spaces(self) -> Scenario:
@@ -274,7 +233,7 @@ class Scenario(Model):
 
     @model_validator(mode="after")
     def _guests(self) -> Scenario:
-        nics = [function.name for function in self.function if function.nic is not None]
+        nics = list(self.nics())
         uuids: set[str] = set()
         for guest in self.guest:
             for vdev in guest.vdevs:
@@ -284,16 +243,34 @@ class Scenario(Model):
                 if vdev.uuid in uuids:
                     raise ValueError(f"two virtual devices have the UUID {vdev.uuid}")
                 uuids |= {vdev.uuid} if vdev.uuid is not None else set()
-        counts = {guest.name: len(guest.vdevs) for guest in self.guest}
         if self.guest and (self.iommu is None or self.iommu.mode == "legacy"):
             raise ValueError("guests' virtual devices need PASIDs: add [iommu] with mode scalable")
         for traffic in self.traffic:
             for end in (traffic.src, traffic.dst):
-                name, number = place_of(end)
-                if number >= counts.get(name, 0):
-                    have = ", ".join(f"{n}.0 to {n}.{c - 1}" for n, c in counts.items() if c) or "none"
-                    raise ValueError(f"traffic of {end}: guests' devices are {have}")
+                self._check_device(end, "traffic of")
         return self
+
+    @model_validator(mode="after")
+    def _events(self) -> Scenario:
+        ports = {name: nic.port.kind for name, nic in self.nics().items()}
+        for event in self.event:
+            what = f"the {event.kind} of"
+            if event.device is not None:
+                self._check_device(event.device, what)
+            if event.adapter is not None and event.adapter not in ports:
+                raise ValueError(f"{what} {event.adapter}: adapters are {', '.join(ports) or 'none'}")
+            if event.kind.startswith("link") and ports[event.target] == "none":
+                raise ValueError(f"{what} {event.adapter}: its port is plugged into nothing; give it a kind")
+            if event.kind == "invalidation-storm" and self.iommu is None:
+                raise ValueError(f"{what} {event.target} needs a remapping unit: add [iommu]")
+        return self
+
+    def _check_device(self, text: str, what: str) -> None:
+        counts = {guest.name: len(guest.vdevs) for guest in self.guest}
+        name, number = place_of(text)
+        if number >= counts.get(name, 0):
+            have = ", ".join(f"{n}.0 to {n}.{c - 1}" for n, c in counts.items() if c) or "none"
+            raise ValueError(f"{what} {text}: guests' devices are {have}")
 
     @model_validator(mode="after")
     def _whole_devices(self) -> Scenario:
@@ -325,13 +302,17 @@ class Scenario(Model):
 
 def load(path: Path) -> Scenario:
     """Read a scenario file; `ScenarioError` names the file, the key and what is allowed."""
+    return parse(read(path), str(path))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What is in a scenario file, not checked yet; `ScenarioError` when it is no TOML or can't be read."""
     try:
-        data = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except OSError as error:
         raise ScenarioError(f"{path}: can't be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ScenarioError(f"{path}: not TOML: {error}") from None
-    return parse(data, str(path))
 
 
 def parse(data: dict[str, Any], source: str) -> Scenario:

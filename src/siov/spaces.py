@@ -12,7 +12,7 @@ from siov.host.iommu.probe import pasid_bits
 from siov.host.pci.dev import PciDev
 from siov.host.pgtable import PageTable, Prot
 from siov.host.physmem import PAGE_SIZE, PhysMem
-from siov.scenario import SpaceSpec
+from siov.scenario_iommu import SpaceSpec
 
 # Memory of a nested guest that holds its own page tables, in front of what is mapped.
 GUEST_TABLES = 2 << 20

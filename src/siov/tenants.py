@@ -7,13 +7,13 @@ import os
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 from uuid import UUID
 
-from siov._core import Bus, Clock, GuestLoop
+from siov._core import Bus, Clock, GuestLoop, check_capture
 from siov.drivers.iavf import Iavf, IavfConfig, QueuePair
 from siov.errors import ScenarioError
 from siov.guests.embedded import DIRECT_MAP, EmbeddedVm, GuestVdev
@@ -55,6 +55,16 @@ class Waiting:
         else:
             self.threads.pump()
         return taken(eventfd)
+
+
+def check_captures(traffic: Iterable[TrafficSpec]) -> None:
+    """Whether all captures that are to be sent can be; `ScenarioError` names the first that can't."""
+    for spec in traffic:
+        if spec.file is not None:
+            try:
+                check_capture(spec.file, replay=True)
+            except (OSError, ValueError) as why:
+                raise ScenarioError(f"the replay from {spec.src} to {spec.dst}: {why}") from None
 
 
 def taken(eventfd: int) -> bool:
@@ -194,10 +204,18 @@ class Tenants:
         return vm
 
     def send(self, spec: TrafficSpec) -> int:
-        """Start traffic; the load's number at its sender."""
+        """Start traffic; the load's number at its sender.
+
+        Frames of a capture go from the sender's address to the receiver's, whatever the file says; a receiver
+        compares what comes with the last capture that it was to get.
+        """
         sender, receiver = self._tenant(spec.src), self._tenant(spec.dst)
         assert sender.seat is not None
+        assert receiver.seat is not None
         sizes = list(spec.sizes or SIZES)
+        addresses = (sender.driver.mac, receiver.driver.mac) if spec.file is not None else None
+        if spec.file is not None:
+            self.loop.expect(receiver.seat, spec.file, addresses)
         return self.loop.send(
             sender.seat,
             spec.kind,
@@ -210,6 +228,7 @@ class Tenants:
             seed=spec.seed or SEED,
             tag=sender.spec.vlan,
             path=spec.file,
+            addresses=addresses,
         )
 
     def start(self) -> None:

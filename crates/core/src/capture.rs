@@ -6,8 +6,9 @@ use std::sync::Arc;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use siov_iavf::load_frames;
 use siov_lan::Point;
-use siov_port::capture::Recording;
+use siov_port::capture::{Reader, Recording};
 use siov_spec::e810::PORTS;
 use siov_switch::VsiId;
 
@@ -78,4 +79,22 @@ impl PyCapture {
         dict.set_item("trouble", totals.trouble)?;
         Ok(dict)
     }
+}
+
+/// Reads a capture to its end, to know before anybody depends on it: how many frames it has.
+#[pyfunction]
+#[pyo3(signature = (path, *, replay = false))]
+pub fn check_capture(py: Python<'_>, path: PathBuf, replay: bool) -> PyResult<usize> {
+    py.detach(|| {
+        if replay {
+            let frames = load_frames(path, None).map_err(|error| error.to_string());
+            return frames.map(|frames| frames.len()).map_err(PyValueError::new_err);
+        }
+        let mut reader = Reader::open(path).map_err(unusable)?;
+        let mut frames = 0;
+        while reader.read().map_err(unusable)?.is_some() {
+            frames += 1;
+        }
+        Ok(frames)
+    })
 }

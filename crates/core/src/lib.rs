@@ -23,7 +23,7 @@ mod _core {
     #[pymodule_export]
     use super::bus::PyBus;
     #[pymodule_export]
-    use super::capture::PyCapture;
+    use super::capture::{PyCapture, check_capture};
     #[pymodule_export]
     use super::endpoint::{PyEndpoint, PyTestFunction};
     #[pymodule_export]

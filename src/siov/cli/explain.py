@@ -3,15 +3,14 @@
 import argparse
 import json
 import re
-from pathlib import Path
 
 from siov._core import RemappingUnit
+from siov.cli import scenario_args
 from siov.errors import SiovError
 from siov.hw.cpu import Core
 from siov.observe import explain_cpu
 from siov.observe.explain import as_json, as_text
 from siov.platform import Platform, build
-from siov.scenario import load
 from siov.vms import GuestVm
 
 ACCESSES = {"r": "read", "w": "write", "x": "fetch"}
@@ -22,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     summary = "a device's request through the remapping unit"
     dma = kinds.add_parser("dma", help=summary, description=summary)
-    dma.add_argument("scenario", nargs="?", type=Path, help="a TOML file (default: the built-in scenario)")
+    scenario_args.configure(dma)
     dma.add_argument("--rid", required=True, type=_rid, help="the requester id, as in 3b:00.0")
     dma.add_argument("--pasid", type=_number, help="the PASID; without it, a request without PASID")
     dma.add_argument("--iova", required=True, type=_number, help="the address that the device uses")
@@ -32,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     dma.set_defaults(explain=_dma)
     summary = "an access of a guest through its own tables and EPT"
     cpu = kinds.add_parser("cpu", help=summary, description=f"Explain {summary}; by default without caches.")
-    cpu.add_argument("scenario", nargs="?", type=Path, help="a TOML file (default: the built-in scenario)")
+    scenario_args.configure(cpu)
     cpu.add_argument("--vm", metavar="NAME", help="which virtual machine; default the first")
     cpu.add_argument("--gva", required=True, type=_number, help="the guest-virtual address")
     cpu.add_argument("--access", choices=ACCESSES, default="r", help="r, w or x (fetch); default r")
@@ -45,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build the server, and explain."""
-    platform = build(load(args.scenario) if args.scenario else None)
+    platform = build(scenario_args.chosen(args))
     platform.enumerate()
     status: int = args.explain(platform, args)
     return status

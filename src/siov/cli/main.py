@@ -50,12 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit status is 0, 1 (the command's own no), 2 (bad input) or 130 (Ctrl-C)."""
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if word in COMMANDS), None)
-    args = build_parser(chosen).parse_args(words)
+    debug = False
     try:
+        args = build_parser(chosen).parse_args(words)
+        debug = args.debug
         status: int = args.run(args)
         return status
     except SiovError as error:
-        if args.debug:
+        if debug:
             raise
         print(f"siov: {error}", file=sys.stderr)
         return 2

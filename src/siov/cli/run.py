@@ -5,55 +5,71 @@ import json
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
+from siov.cli import scenario_args
 from siov.cli.guest_tables import devices, traffic
 from siov.cli.limits import raise_file_limit
+from siov.cli.outputs import Output
 from siov.cli.pci_names import pci_names
+from siov.cli.records import PcapFile, TraceFile, told
+from siov.cli.results import Results, events
 from siov.errors import SiovError
 from siov.host.lspci import Options, render
 from siov.host.pci.probe import HostBridge
 from siov.hw.pcie.tlp import Tlp
-from siov.observe.counters import Snapshot, explain, table
+from siov.observe.counters import explain, table
 from siov.platform import Platform, build
-from siov.scenario import load
-from siov.tenants import Tenants
+from siov.scenario import parse_duration
 
 UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
-MOST = 15.0  # seconds that guests talk, unless all of it is done before
+MOST = 15.0  # seconds that a run lasts, unless all of it is done before
+LONGEST = 86_400.0
 LOOK = 0.05  # seconds between two looks whether it is
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """The scenario to run, and for how long."""
-    parser.add_argument("scenario", nargs="?", type=Path, help="a TOML file (default: the built-in scenario)")
+    """The scenario to run, for how long, and what to write."""
+    scenario_args.configure(parser)
     parser.add_argument(
         "--duration",
-        type=float,
-        metavar="SECONDS",
-        help=f"how long guests talk (default: until all traffic is done, at most {MOST:.0f})",
+        type=_duration,
+        metavar="TIME",
+        help="how long to run, such as 30s, 500ms or 2m "
+        f"(default: until all traffic and events are done, at most {MOST:.0f}s)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was counted, for machines")
+    for option, what in (
+        ("--json", "write what was counted, for machines"),
+        ("--pcap", "record the frames of all ports and VSIs, as pcapng"),
+        ("--trace", "record what the host does, step by step; JSON if the name ends in .json"),
+    ):
+        parser.add_argument(option, type=Path, metavar="FILE", help=what)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build, boot, talk, print; exit status 1 when a guest received what it should not have."""
-    if args.duration is not None and not 0 < args.duration <= 86_400:
-        raise SiovError(f"--duration {args.duration:g}: more than 0 seconds, and at most a day")
-    if args.json is not None and not args.json.parent.is_dir():
-        raise SiovError(f"--json {args.json}: there is no folder {args.json.parent}")
-    raise_file_limit()
-    platform = build(load(args.scenario) if args.scenario else None)
-    tlps: Counter[str] = Counter()
-    platform.root_complex.trace = lambda _, tlp: tlps.update([_kind(tlp)])
-    bridge = platform.enumerate()
-    platform.root_complex.trace = None
-    _show_machine(platform, bridge, tlps)
-    try:
-        platform.boot_host()
-        return _talk(platform, args) if platform.tenants is not None else 0
-    finally:
-        platform.unload()
+    """Build, boot, run, print; exit status 1 when a guest received what it should not have."""
+    with ExitStack() as files:
+        # Whatever can't be written is told before anything is built.
+        result = files.enter_context(Output("--json", args.json)) if args.json else None
+        pcap = files.enter_context(PcapFile(args.pcap)) if args.pcap else None
+        trace = files.enter_context(TraceFile(args.trace)) if args.trace else None
+        raise_file_limit()
+        platform = build(scenario_args.chosen(args))
+        if trace is not None:
+            trace.start(platform)
+        tlps: Counter[str] = Counter()
+        platform.root_complex.trace = lambda _, tlp: tlps.update([_kind(tlp)])
+        bridge = platform.enumerate()
+        platform.root_complex.trace = None
+        _show_machine(platform, bridge, tlps)
+        try:
+            platform.boot_host()
+            if pcap is not None:
+                pcap.start(platform)
+            return _talk(platform, args.duration, result, pcap)
+        finally:
+            platform.unload()
 
 
 def _show_machine(platform: Platform, bridge: HostBridge, tlps: Counter[str]) -> None:
@@ -67,43 +83,58 @@ def _show_machine(platform: Platform, bridge: HostBridge, tlps: Counter[str]) ->
     print(_counts(tlps), flush=True)
 
 
-def _talk(platform: Platform, args: argparse.Namespace) -> int:
+def _talk(platform: Platform, duration: float | None, result: Output | None, pcap: PcapFile | None) -> int:
+    """Let guests talk and events happen, then say what came of it."""
     tenants = platform.tenants
-    assert tenants is not None
-    print(f"\n{devices(tenants)}\n", flush=True)
-    before = Snapshot.of(platform.inspect())
-    began = time.monotonic()
+    if tenants is not None:
+        print(f"\n{devices(tenants)}\n", flush=True)
+    counted = Results(platform)
     with platform:
-        _wait(tenants, args.duration)
-    took = time.monotonic() - began
-    changes = Snapshot.of(platform.inspect()).since(before)
-    results = tenants.results()
-    print(f"after {took:.1f} s\n\n{traffic(tenants, results)}\n\n{table(explain(changes))}")
-    if args.json is not None:
-        _write(args.json, {"seconds": took, "guests": results, "changes": changes})
-    for why in (*tenants.failures, *platform.threads.failures):
+        _wait(platform, duration)
+    found = counted.gather()
+    if tenants is not None:
+        print(f"after {found['seconds']:.1f} s\n\n{traffic(tenants, found['guests'])}\n")
+    if found["events"]:
+        print(f"{events(found['events'])}\n")
+    if tenants is not None or found["events"]:
+        print(table(explain(found["changes"])))
+    if pcap is not None:
+        print(f"\n{told(pcap.path, pcap.stop())}")
+    if result is not None:
+        result.write(json.dumps(found, indent=1) + "\n")
+    failures = [*platform.threads.failures, *platform.events.failures]
+    if tenants is not None:
+        failures += tenants.failures
+    for why in failures:
         print(f"siov: {why}", file=sys.stderr)
-    return int(tenants.wrong > 0 or bool(tenants.failures))
+    return int(bool(failures) or (tenants is not None and tenants.wrong > 0))
 
 
-def _wait(tenants: Tenants, duration: float | None) -> None:
-    """Let the guests talk until the time is over or, unless it was given, until all is sent and answered."""
+def _wait(platform: Platform, duration: float | None) -> None:
+    """Until the time is over or, unless it was given, until all is sent, answered and has happened."""
     end = time.monotonic() + (MOST if duration is None else duration)
     while (left := end - time.monotonic()) > 0:
-        if duration is None and tenants.done:
+        if duration is None and platform.done:
             return
         time.sleep(min(LOOK, left))
 
 
-def _write(path: Path, data: dict[str, object]) -> None:
-    """All of the file or none of it."""
-    part = path.with_name(f".{path.name}.part")
+def _duration(text: str) -> float:
     try:
-        part.write_text(json.dumps(data, indent=1) + "\n")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SiovError(f"--json {path}: can't be written: {error.strerror}") from None
+        seconds = parse_duration(_number(text))
+    except ValueError as why:
+        raise SiovError(f"--duration {text}: {why}") from None
+    if not 0 < seconds <= LONGEST:
+        raise SiovError(f"--duration {text}: more than 0 seconds, and at most a day")
+    return seconds
+
+
+def _number(text: str) -> object:
+    """The number that a text is, else the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _addresses(bridge: HostBridge) -> str:

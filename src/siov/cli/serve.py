@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from siov._core import TestFunction
+from siov.cli import scenario_args
 from siov.cli.limits import raise_file_limit
 from siov.control.server import ControlServer
 from siov.control.socket import default_path, make_directory
@@ -14,16 +15,12 @@ from siov.errors import SiovError
 from siov.guests.endpoint import VfioUserEndpoint
 from siov.hw.testfn import compose_config
 from siov.platform import build
-from siov.scenario import load
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """What to serve, and where."""
-    parser.add_argument(
-        "scenario",
-        nargs="?",
-        type=Path,
-        help="run the server of this TOML file (default, without --socket: the built-in scenario)",
+    scenario_args.configure(
+        parser, "run the server of this TOML file (default, without --socket: the built-in scenario)"
     )
     parser.add_argument(
         "--control",
@@ -49,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes; every socket is gone afterwards."""
     raise_file_limit()
-    with_server = args.scenario is not None or not args.socket
+    with_server = args.scenario is not None or bool(args.set) or not args.socket
     for option, value in (("--control", args.control), ("--vfio-user", args.vfio_user)):
         if value is not None and not with_server:
             raise SiovError(f"{option} is of a server: name its scenario, or leave --socket out")
@@ -73,7 +70,7 @@ def _serve_platform(args: argparse.Namespace, stack: ExitStack) -> None:
     if path is None:
         path = default_path()
         make_directory(path.parent)
-    platform = build(load(args.scenario) if args.scenario else None)
+    platform = build(scenario_args.chosen(args))
     stack.callback(platform.unload)
     platform.boot()
     stack.enter_context(platform)

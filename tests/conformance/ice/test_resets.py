@@ -113,6 +113,24 @@ def test_the_netdev_stays_down_if_it_was_down(server, reset):
     assert not pf.netdev.up
 
 
+def test_a_message_that_comes_before_the_vector_may_fire_again_is_heard(server, pf):
+    adi = Adi.make(server, pf, 1, up=False)
+    heard = []
+    pf.mbx.receive(lambda vsi, desc, data: heard.append((vsi, data)))
+
+    def write(pf):
+        """A guest on another CPU, that sees its device come back."""
+        box = Box(adi.guest, "VSI_MBX", adi.vsi.num)
+        flags = AqFlags.of(SI=1, BUF=1, RD=1)
+        box.put(AqDesc.of(FLAGS=flags.raw, OPCODE=AqOpcode.SEND_MSG_TO_PF, DATALEN=2, COOKIE_HIGH=1), b"hi")
+        pf.services.poll(lambda: False, 0.01)
+
+    pf.on_rebuild.append(write)
+    ice_reset(pf, "CORER")
+    server.pump()
+    assert heard == [(adi.vsi.num, b"hi")]
+
+
 def test_the_ways_of_a_reset_are_told_before_and_after(server, pf):
     """Before: the mailbox is open, so guests hear of it. After: VSIs are there again."""
     told = []

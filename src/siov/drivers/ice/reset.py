@@ -124,6 +124,8 @@ def ice_rebuild(pf: IcePf, kind: str) -> None:
         for hook in list(pf.on_rebuild):
             hook(pf)
         pf.oicr.start()
+        # A guest may have written since the mailbox is open; that has fired no vector.
+        pf.oicr.again()
         pf.link.start()
         if pf.netdev is not None:
             pf.netdev.attach()

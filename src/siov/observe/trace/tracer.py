@@ -50,7 +50,10 @@ class Source(Protocol):
 
 
 class Tracer:
-    """The last `capacity` steps of those asked for; older ones are dropped and counted. From any thread."""
+    """The last `capacity` steps of those asked for; older ones are dropped and counted. From any thread.
+
+    `sink` is given every step that is recorded, one at a time and in order; it must not fail.
+    """
 
     def __init__(self, now: Callable[[], int], capacity: int = CAPACITY) -> None:
         self._now = now
@@ -63,6 +66,7 @@ class Tracer:
         self.filter = Filter()
         self.listening = False
         self.recorded = 0
+        self.sink: Callable[[Step], None] | None = None
 
     def add(self, *sources: Source) -> None:
         """Have places to listen at; at once, while somebody listens."""
@@ -137,6 +141,8 @@ class Tracer:
             self.recorded += 1
             step = Step(self.recorded, self._now(), kind, subject, what, detail, fields, depth, thread)
             self._steps.append(step)
+            if self.sink is not None:
+                self.sink(step)
 
     @property
     def dropped(self) -> int:
