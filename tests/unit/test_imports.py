@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, tuple[str, ...] | None] = {
     "siov.vms": None,
     "siov.vdevs": None,
     "siov.threads": None,
+    "siov.virtual_time": None,
     "siov.modules": None,
     "siov.platform": None,
     "siov.migration": None,

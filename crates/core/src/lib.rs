@@ -11,6 +11,7 @@ mod nic;
 mod port;
 mod regfile;
 mod vdev;
+mod vtime;
 
 use pyo3::prelude::*;
 
@@ -39,4 +40,6 @@ mod _core {
     use super::regfile::PyRegFile;
     #[pymodule_export]
     use super::vdev::PyVdev;
+    #[pymodule_export]
+    use super::vtime::PyStepper;
 }

@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -33,6 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"how long guests talk (default: until all traffic is done, at most {MOST:.0f})",
     )
+    parser.add_argument(
+        "--virtual-time",
+        action="store_true",
+        help="seconds are the server's own: the same scenario and seed give the same numbers, bit for bit",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what guests send (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was counted, for machines")
 
 
@@ -42,8 +47,11 @@ def run(args: argparse.Namespace) -> int:
         raise SiovError(f"--duration {args.duration:g}: more than 0 seconds, and at most a day")
     if args.json is not None and not args.json.parent.is_dir():
         raise SiovError(f"--json {args.json}: there is no folder {args.json.parent}")
+    if not 0 <= args.seed < 1 << 64:
+        raise SiovError(f"--seed {args.seed}: 0 to 2^64 - 1")
     raise_file_limit()
-    platform = build(load(args.scenario) if args.scenario else None)
+    scenario = load(args.scenario) if args.scenario else None
+    platform = build(scenario, virtual_time=args.virtual_time, seed=args.seed)
     tlps: Counter[str] = Counter()
     platform.root_complex.trace = lambda _, tlp: tlps.update([_kind(tlp)])
     bridge = platform.enumerate()
@@ -72,10 +80,10 @@ def _talk(platform: Platform, args: argparse.Namespace) -> int:
     assert tenants is not None
     print(f"\n{devices(tenants)}\n", flush=True)
     before = Snapshot.of(platform.inspect())
-    began = time.monotonic()
+    began = platform.clock.now()
     with platform:
-        _wait(tenants, args.duration)
-    took = time.monotonic() - began
+        _wait(platform, tenants, args.duration)
+    took = (platform.clock.now() - began) / 1e9
     changes = Snapshot.of(platform.inspect()).since(before)
     results = tenants.results()
     print(f"after {took:.1f} s\n\n{traffic(tenants, results)}\n\n{table(explain(changes))}")
@@ -86,13 +94,13 @@ def _talk(platform: Platform, args: argparse.Namespace) -> int:
     return int(tenants.wrong > 0 or bool(tenants.failures))
 
 
-def _wait(tenants: Tenants, duration: float | None) -> None:
+def _wait(platform: Platform, tenants: Tenants, duration: float | None) -> None:
     """Let the guests talk until the time is over or, unless it was given, until all is sent and answered."""
-    end = time.monotonic() + (MOST if duration is None else duration)
-    while (left := end - time.monotonic()) > 0:
+    end = platform.clock.now() + round((MOST if duration is None else duration) * 1e9)
+    while (left := end - platform.clock.now()) > 0:
         if duration is None and tenants.done:
             return
-        time.sleep(min(LOOK, left))
+        platform.sleep(min(LOOK, left / 1e9))
 
 
 def _write(path: Path, data: dict[str, object]) -> None:
