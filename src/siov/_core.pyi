@@ -548,6 +548,25 @@ class GuestLoop:
     def flows(self, guest: int) -> list[dict[str, Any]]:
         """What a guest receives: `src`, `dst`, `flow`, `kind`, `next` number or position, and `missing`."""
 
+class Stepper:
+    """Guests and adapters in turns on the thread that calls `run`, by a virtual clock (the crate siov-vtime).
+
+    `nics` are adapters with the speeds of their ports in Mbit/s. `ValueError` for a real clock.
+    """
+
+    def __init__(self, bus: Bus, clock: Clock, nics: list[tuple[Nic, int]]) -> None: ...
+    def set_guests(self, guests: GuestLoop | None = None) -> None:
+        """The guests; none without."""
+    def set_bells(self, eventfds: list[int]) -> None:
+        """Eventfds that are the host's to read; they are duplicated. `OSError` for what is no open file."""
+    def run(self, until: int, *, guests: bool = True, once: bool = False) -> tuple[str, list[dict[str, Any]]]:
+        """Have time pass until `until` (in nanoseconds), with all that is due at that moment too.
+
+        Gives why it stopped: "time"; "host" when firmware, the host or a guest's driver has something to do;
+        "parked" with the guests that stand still (see `GuestLoop`); with `once` "moment", when time has moved
+        on to the next moment at which something is due. Without `guests` they stand still.
+        """
+
 class CpuCore:
     """A logical processor in 64-bit mode, as far as translation goes (the crate siov-mmu).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,10 +42,11 @@ from siov.scenario import Scenario, load
 from siov.scenario_nic import NicSpec
 from siov.spaces import Space, add_space
 from siov.spec.vdev import AVF_DEVICE, SIOV_DEVICE, AvfBar0, VdevBar0
-from siov.tenants import Tenants, check_captures
+from siov.tenants import SEED, Tenants, check_captures
 from siov.threads import Threads
 from siov.topology import build_topology
 from siov.vfio_user import VfioUserSockets
+from siov.virtual_time import SECOND, VirtualTime, uuids
 from siov.vms import GuestVm, add_vm
 
 ECAM_BASE = 0xB000_0000
@@ -73,6 +75,8 @@ class Platform:
     mdev: Mdevctl
     clock: Clock
     watch: Watch
+    seed: int = 0
+    virtual_time: VirtualTime | None = None
     pasids: Ids = field(default_factory=pasid_allocator)
     host_bridge: HostBridge | None = None
     memory: PhysMem | None = None
@@ -128,7 +132,9 @@ class Platform:
         if self.memory is None or not self.threads.nics:
             return
         vectors = self.scenario.ice.vectors
-        services = Services(self.memory, self.irqs, self.iommu, poll=self._poll, vectors=vectors)
+        services = Services(
+            self.memory, self.irqs, self.iommu, poll=self._poll, vectors=vectors, clock=self._seconds
+        )
         self.ice = IceModule.load(
             self.pci,
             services,
@@ -144,6 +150,8 @@ class Platform:
         self.vfio_user.stop()
         if self.tenants is not None:
             tenants, self.tenants = self.tenants, None
+            if self.virtual_time is not None:
+                self.virtual_time.have(None)
             tenants.close()
         if self.ice is not None:
             ice, self.ice = self.ice, None
@@ -177,7 +185,13 @@ class Platform:
         self.vfio_user.start(directory, self.mdev.core, machine)
 
     def start(self) -> None:
-        """Have the server run by itself, on threads of its own; `OSError` when there are none left."""
+        """Have the server run by itself, on threads of its own; `OSError` when there are none left.
+
+        In virtual time there are no threads: it goes on while somebody has time pass.
+        """
+        if self.virtual_time is not None:
+            self.events.begin()
+            return
         self.threads.start()
         if self.tenants is not None:
             self.tenants.start()
@@ -189,6 +203,16 @@ class Platform:
         if self.tenants is not None:
             self.tenants.stop()
         self.threads.stop()
+
+    def sleep(self, seconds: float) -> None:
+        """Let so much of the server's time pass: virtual time at once, with its events, else we wait."""
+        if self.virtual_time is None:
+            time.sleep(seconds)
+            return
+        end = self.clock.now() + round(seconds * SECOND)
+        while (due := self.events.advance()) is not None and due < end:
+            self.virtual_time.run(due / SECOND)
+        self.virtual_time.run(end / SECOND)
 
     def pump(self) -> int:
         """Without threads: do what devices and host have to do, until nothing is left; gives the rounds.
@@ -260,7 +284,11 @@ class Platform:
             self.root_complex.core,
             self.clock,
             parents,
+            SEED ^ self.seed,
+            self.virtual_time,
         )
+        if self.virtual_time is not None:
+            self.virtual_time.have(self.tenants)
         for guest in self.scenario.guest:
             self.tenants.add(guest)
         for traffic in self.scenario.traffic:
@@ -275,6 +303,8 @@ class Platform:
 
     def _poll(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait for hardware; without threads nobody but us lets it work."""
+        if self.virtual_time is not None:
+            return self.virtual_time.wait(condition, seconds)
         if self.threads.running:
             return poll_by_sleep(condition, seconds)
         for _ in range(POLLS):
@@ -282,6 +312,9 @@ class Platform:
                 return True
             self.pump()
         return condition()
+
+    def _seconds(self) -> float:
+        return self.clock.now() / SECOND
 
     def _name_of_device(self, name: str) -> str:
         device = self.pci.find_device(name)
@@ -329,8 +362,12 @@ class Platform:
         return tree
 
 
-def build(scenario: Scenario | None = None) -> Platform:
-    """A server as the scenario says, not yet enumerated; `ScenarioError` when parts contradict each other."""
+def build(scenario: Scenario | None = None, *, virtual_time: bool = False, seed: int = 0) -> Platform:
+    """A server as the scenario says, not yet enumerated; `ScenarioError` when parts contradict each other.
+
+    In `virtual_time` all that happens depends on the scenario and the seed alone. The `seed`, 0 to 2^64 - 1,
+    is of what guests send, and in virtual time of the UUIDs that virtual devices are given.
+    """
     scenario = scenario or load(BUILT_IN)
     check_captures(scenario.traffic)
     machine = scenario.machine
@@ -343,7 +380,7 @@ def build(scenario: Scenario | None = None) -> Platform:
     if machine.mmio64:
         outbound.append(Window(MMIO64_BASE, machine.mmio64, MMIO64_BASE, WindowKind.MEM64))
     root_complex = RootComplex(memory, outbound, [Window(0, machine.memory, 0)])
-    clock = Clock()
+    clock = Clock(virtual=virtual_time)
     ports = plug(scenario, clock)
     nics = Nics(_engines(root_complex.core, clock), clock, ports)
     functions = build_topology(root_complex, scenario, nics)
@@ -377,7 +414,8 @@ def build(scenario: Scenario | None = None) -> Platform:
         vdev_registers={SIOV_DEVICE: VdevBar0, AVF_DEVICE: AvfBar0},
         scenario=scenario.name,
     )
-    mdev = Mdevctl(instances)
+    passes = VirtualTime.of(scenario, threads, clock) if virtual_time else None
+    mdev = Mdevctl(instances, uuids(seed)) if virtual_time else Mdevctl(instances)
     return Platform(
         scenario,
         memory,
@@ -390,6 +428,8 @@ def build(scenario: Scenario | None = None) -> Platform:
         mdev,
         clock,
         watch,
+        seed,
+        passes,
         ports=ports,
     )
 

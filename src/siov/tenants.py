@@ -7,7 +7,8 @@ import os
 import select
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -24,6 +25,7 @@ from siov.hw.cpu import Core
 from siov.hw.memory import HostDram
 from siov.scenario_guest import GuestSpec, TrafficSpec, VdevSpec
 from siov.threads import Threads
+from siov.virtual_time import VirtualTime
 
 log = logging.getLogger("siov")
 
@@ -35,19 +37,24 @@ FIRST_VPID = 0x4000  # those below are the machines' that a scenario has under [
 
 @dataclass(slots=True)
 class Waiting:
-    """How guests wait: on the clock while threads work, else by working themselves."""
+    """How guests wait: on the clock while threads work, in virtual time, else by working themselves."""
 
     threads: Threads
+    virtual_time: VirtualTime | None = None
 
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
-        if self.threads.running:
+        if self.virtual_time is not None:
+            self.virtual_time.wait(lambda: False, seconds)
+        elif self.threads.running:
             time.sleep(seconds)
         else:
             self.threads.pump()
 
     def wait(self, eventfd: int, seconds: float) -> bool:
         """Until an eventfd was signalled, at most so long; whether it was."""
+        if self.virtual_time is not None:
+            return self.virtual_time.wait(lambda: taken(eventfd), seconds)
         if self.threads.running:
             poll = select.poll()
             poll.register(eventfd, select.POLLIN)
@@ -76,6 +83,12 @@ def taken(eventfd: int) -> bool:
     return True
 
 
+def _number(exit_: dict[str, object]) -> int:
+    number = exit_["guest"]
+    assert isinstance(number, int)
+    return number
+
+
 @dataclass(eq=False, repr=False)
 class Tenant:
     """A virtual device in use: the guest's, its driver, and its seat in the loop that moves frames."""
@@ -85,6 +98,7 @@ class Tenant:
     uuid: str
     vdev: GuestVdev
     loop: GuestLoop
+    seed: int = SEED
     driver: Iavf = field(init=False)
     seat: int | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -108,7 +122,7 @@ class Tenant:
                 core,
                 self.driver.mac,
                 direct_map=DIRECT_MAP,
-                seed=SEED,
+                seed=self.seed,
                 echo=True,
                 vlan=spec.vlan,
                 tag=spec.vlan,
@@ -173,6 +187,8 @@ class Tenants:
     bus: Bus
     clock: Clock
     parents: dict[str, str]  # the PCI name of each adapter, by its name in the scenario
+    seed: int = SEED  # of what they send
+    virtual_time: VirtualTime | None = None  # without it they need `start`, or `step` again and again
     vms: dict[str, EmbeddedVm] = field(default_factory=dict)
     all: dict[tuple[str, int], Tenant] = field(default_factory=dict)
     loop: GuestLoop = field(init=False)
@@ -189,16 +205,15 @@ class Tenants:
         taken = self._vpids.values()
         vpid = self._vpids[spec.name] = next(number for number in count(FIRST_VPID) if number not in taken)
         core = Core(f"{spec.name}-cpu0", self.dram.core, vpid=vpid)
-        vm = EmbeddedVm(
-            spec.name, self.mem, spec.memory, core, self.iommu, self.pasids, Waiting(self.threads)
-        )
+        rest = Waiting(self.threads, self.virtual_time)
+        vm = EmbeddedVm(spec.name, self.mem, spec.memory, core, self.iommu, self.pasids, rest)
         self.vms[spec.name] = vm
         for number, vdev in enumerate(spec.vdevs):
             if vdev.parent not in self.parents:
                 raise ScenarioError(f"{spec.name} has a device on {vdev.parent}, which ice could not probe")
             info = self.mdev.create(f"ice-{vdev.type}", vdev.uuid, self.parents[vdev.parent])
             device = vm.attach(self.mdev.core.find(info.uuid))
-            tenant = Tenant(vdev, f"{spec.name}.{number}", info.uuid, device, self.loop)
+            tenant = Tenant(vdev, f"{spec.name}.{number}", info.uuid, device, self.loop, self.seed)
             self.all[spec.name, number] = tenant
             tenant.start()
         return vm
@@ -225,7 +240,7 @@ class Tenants:
             count=spec.count,
             rate=spec.rate,
             depth=spec.depth,
-            seed=spec.seed or SEED,
+            seed=spec.seed or self.seed,
             tag=sender.spec.vlan,
             path=spec.file,
             addresses=addresses,
@@ -252,6 +267,24 @@ class Tenants:
         self._see_to(exits)
         self._service()
         return worked or bool(exits)
+
+    # The `Guests` of virtual time.
+
+    def bells(self) -> list[list[int]]:
+        """The eventfds of each device; the first one is its mailbox's."""
+        return [tenant.vdev.eventfds for tenant in self.all.values()]
+
+    def see_to(self, exits: Sequence[dict[str, object]]) -> None:
+        """Handle VM exits and what the PF told drivers; a guest at which that fails stands still."""
+        for exit_ in exits:
+            with self._noted():
+                try:
+                    self._see_to([exit_])
+                except Exception:
+                    self.loop.clear_pairs(_number(exit_))
+                    raise
+        with self._noted():
+            self._service()
 
     def remove(self, name: str) -> None:
         """Shut a guest down and remove its virtual devices; nothing of it is left, and the others go on."""
@@ -300,17 +333,22 @@ class Tenants:
 
     def _drive(self) -> None:
         while not self._stopping.is_set():
-            try:
+            with self._noted():
                 self._see_to(self.loop.run(SLICE))
                 self._service()
-            except Exception as why:  # one guest's driver must not end the others'
-                self.failures.append(why)
-                log.exception("a guest's driver failed")
 
-    def _see_to(self, exits: list[dict[str, object]]) -> None:
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """One guest's driver must not end the others': what it raises is kept and logged."""
+        try:
+            yield
+        except Exception as why:
+            self.failures.append(why)
+            log.exception("a guest's driver failed")
+
+    def _see_to(self, exits: Sequence[dict[str, object]]) -> None:
         for exit_ in exits:
-            number = exit_["guest"]
-            assert isinstance(number, int)
+            number = _number(exit_)
             tenant = next((t for t in list(self.all.values()) if t.seat == number), None)
             if tenant is not None:
                 self.loop.resume(number, tenant.vdev.guest.handle_exit(exit_))

@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, tuple[str, ...] | None] = {
     "siov.vdevs": None,
     "siov.vfio_user": None,
     "siov.threads": None,
+    "siov.virtual_time": None,
     "siov.modules": None,
     "siov.platform": None,
     "siov.migration": None,

@@ -25,10 +25,10 @@ const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), 
 /// Many guests on one thread.
 #[pyclass(frozen, module = "siov._core", name = "GuestLoop")]
 pub struct PyGuestLoop {
-    guests: GuestLoop,
+    pub guests: Arc<GuestLoop>,
 }
 
-fn error(error: LoopError) -> PyErr {
+pub fn error(error: LoopError) -> PyErr {
     let text = error.to_string();
     match error {
         LoopError::NoGuest(_) => PyKeyError::new_err(text),
@@ -54,7 +54,7 @@ impl PyGuestLoop {
         let memory = Arc::clone(bus.bus.memory());
         let mmio: Arc<Bus> = Arc::clone(&bus.bus);
         let guests = GuestLoop::new(memory, mmio as Arc<dyn Mmio>, clock.clock.clone());
-        Ok(Self { guests: guests.map_err(error)? })
+        Ok(Self { guests: Arc::new(guests.map_err(error)?) })
     }
 
     #[pyo3(signature = (cpu, mac, *, direct_map = 0, seed = 0, echo = false, vlan = None,
@@ -262,7 +262,7 @@ fn frames(
     frames.map(Arc::from).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
-fn parked<'py>(py: Python<'py>, parked: &[Parked]) -> PyResult<Vec<Bound<'py, PyDict>>> {
+pub fn parked<'py>(py: Python<'py>, parked: &[Parked]) -> PyResult<Vec<Bound<'py, PyDict>>> {
     let each = parked.iter().map(|one| {
         let dict = match one.exit {
             Exit::NotRunning => {

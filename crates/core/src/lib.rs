@@ -12,6 +12,7 @@ mod port;
 mod regfile;
 mod served;
 mod vdev;
+mod vtime;
 
 use pyo3::prelude::*;
 
@@ -42,4 +43,6 @@ mod _core {
     use super::served::PyServedVdev;
     #[pymodule_export]
     use super::vdev::PyVdev;
+    #[pymodule_export]
+    use super::vtime::PyStepper;
 }

@@ -24,7 +24,7 @@ use crate::regfile::PyRegFile;
 /// An E810-like adapter.
 #[pyclass(frozen, module = "siov._core", name = "Nic")]
 pub struct PyNic {
-    pub nic: Nic,
+    pub nic: Arc<Nic>,
     config: Arc<Mutex<RegFile>>,
 }
 
@@ -89,7 +89,8 @@ impl PyNic {
             given.atc = geometry(atc)?;
         }
         let nic = Nic::new(Arc::clone(&bus.bus), Rid(0), clock.clock.clone(), &given);
-        let new = Self { nic: nic.map_err(error)?, config: Arc::clone(&config.shared) };
+        let nic = Arc::new(nic.map_err(error)?);
+        let new = Self { nic, config: Arc::clone(&config.shared) };
         new.names()?;
         Ok(new)
     }

@@ -182,6 +182,14 @@ impl GuestLoop {
         Ok(self.turn(&mut state))
     }
 
+    /// When a guest has something to do next, if only time has to pass.
+    pub fn wakes_at(&self) -> Option<u64> {
+        let state = self.lock();
+        let now = self.clock.now();
+        let awake = state.seats.values().filter(|seat| seat.exit.is_none());
+        awake.filter_map(|seat| seat.guest.wakes_at(now)).filter(|at| *at > now).min()
+    }
+
     /// Turns until `time` has passed, [`stop`](Self::stop) is called or a guest stops; those that stand still.
     pub fn run(&self, time: Duration) -> Result<Vec<Parked>, LoopError> {
         let end = Instant::now() + time;

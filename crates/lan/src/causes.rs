@@ -29,6 +29,36 @@ pub struct Outcome {
     pub more: bool,
     /// Whether anything was done.
     pub busy: bool,
+    /// What frames take up of the line.
+    pub line: Line,
+}
+
+/// How much of the line's time, in octets, frames of a batch take: with preamble, check sequence and the gap
+/// behind them (IEEE 802.3 3.1.1 and 4.4.2). What stays within the device passes its pipeline once, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// Frames that VSIs sent.
+    pub sent: u64,
+    /// Frames that came in at a port.
+    pub received: u64,
+}
+
+impl Line {
+    /// Octets before, behind and between frames.
+    const AROUND: u64 = 8 + 4 + 12;
+    /// The shortest frame, without its check sequence.
+    const SHORTEST: u64 = 60;
+
+    /// The octets of a frame of so many bytes, given without its check sequence.
+    pub(crate) fn of(bytes: usize) -> u64 {
+        (bytes as u64).max(Self::SHORTEST) + Self::AROUND
+    }
+
+    /// Adds those of another batch.
+    pub fn add(&mut self, other: Self) {
+        self.sent = self.sent.saturating_add(other.sent);
+        self.received = self.received.saturating_add(other.received);
+    }
 }
 
 impl Outcome {
@@ -37,6 +67,7 @@ impl Outcome {
         self.causes.clear();
         self.stopped.clear();
         (self.more, self.busy) = (false, false);
+        self.line = Line::default();
     }
 
     /// A cause has happened; what is not enabled interrupts nobody.

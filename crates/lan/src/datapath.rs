@@ -10,7 +10,7 @@ use siov_bus::{Gate, Requester};
 use siov_port::{Clock, InUse, Port};
 use siov_switch::{DropReason, FlowTable, VsiId};
 
-use crate::causes::{Outcome, Sink};
+use crate::causes::{Line, Outcome, Sink};
 use crate::doorbell::{DirectPage, TAIL_MASK};
 use crate::engine::Engine;
 use crate::interrupt::Cause;
@@ -284,17 +284,18 @@ impl DataPath {
         sums
     }
 
-    /// One batch of each worker, on this thread; whether any had something to do.
-    pub fn pump(&self, sink: &dyn Sink) -> bool {
-        let mut busy = false;
+    /// One batch of each worker, on this thread: whether any had something to do, and what it took of the line.
+    pub fn pump(&self, sink: &dyn Sink) -> (bool, Line) {
+        let (mut busy, mut line) = (false, Line::default());
         let mut outcome = Outcome::default();
         for engine in &self.engines {
             outcome.clear();
             engine.batch().run(&self.shared, &mut outcome);
             sink.take(&outcome);
             busy |= outcome.busy || outcome.more;
+            line.add(outcome.line);
         }
-        busy
+        (busy, line)
     }
 
     /// Gives each worker a thread; nothing when they have one.

@@ -27,7 +27,7 @@ mod tx;
 mod vsi;
 mod worker;
 
-pub use causes::{Outcome, Sink, Stopped};
+pub use causes::{Line, Outcome, Sink, Stopped};
 pub use datapath::{DataPath, Shape};
 pub use device::{Allowed, Event, Forward, Nic, NicConfig, NicError, ResetKind, RuleKey, Tail};
 pub use malicious::{Malice, Side};

@@ -4,6 +4,7 @@ use siov_packet::{Offload, Parsed, Scratch, Tag, offload, parse, segment, verify
 use siov_port::capture::Direction;
 use siov_switch::{Class, DropReason, Header, Override, Targets, VsiId};
 
+use crate::causes::Line;
 use crate::malicious::Malice;
 use crate::ports::WayOut;
 use crate::receive::{Batch, Frame, Receive};
@@ -69,6 +70,7 @@ impl Forward {
         let why = dropped.map(DropReason::name);
         batch.passed(Point::Vsi(from), Direction::Outbound, bytes, why);
         batch.stats.sent(from.index(), class, bytes.len());
+        batch.outcome.line.sent += Line::of(bytes.len());
         self.copies(batch, bytes, &parsed, class, true);
         if let Some(port) = self.targets.port() {
             self.leave(batch, way, port, class, bytes);
@@ -111,6 +113,7 @@ impl Forward {
             return batch.stats.port_deaf(port);
         }
         let class = Class::of(&header.dst);
+        batch.outcome.line.received += Line::of(bytes.len());
         if !batch.stats.port_received(port, class, bytes.len(), state.max_frame.into()) {
             return batch.missed(point, inbound, bytes, "it is longer than the port takes");
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +20,7 @@ class Results:
 
     platform: Platform
     before: Snapshot = field(init=False)
-    began: float = field(init=False)
+    began: int = field(init=False)  # of the server's clock, in nanoseconds
     _filters: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -30,14 +29,14 @@ class Results:
             pasid = tenant.vdev.device.pasid
             self._filters[tenant.name] = self._unit.add_filter(pasid=pasid)
         self.before = Snapshot.of(self.platform.inspect())
-        self.began = time.monotonic()
+        self.began = self.platform.clock.now()
 
     def gather(self) -> dict[str, Any]:
         """`seconds`, `guests` and what they found, `translation` of each, `events`, `changes` of counters."""
         tenants = self.platform.tenants
         return {
             "scenario": self.platform.scenario.name,
-            "seconds": time.monotonic() - self.began,
+            "seconds": (self.platform.clock.now() - self.began) / 1e9,
             "guests": tenants.results() if tenants is not None else {},
             "translation": {name: self._translation(number) for name, number in self._filters.items()},
             "events": self.platform.events.inspect(),

@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -45,17 +44,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("--trace", "record what the host does, step by step; JSON if the name ends in .json"),
     ):
         parser.add_argument(option, type=Path, metavar="FILE", help=what)
+    parser.add_argument(
+        "--virtual-time",
+        action="store_true",
+        help="seconds are the server's own: the same scenario and seed give the same numbers, bit for bit",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what guests send (default: 0)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Build, boot, run, print; exit status 1 when a guest received what it should not have."""
+    if not 0 <= args.seed < 1 << 64:
+        raise SiovError(f"--seed {args.seed}: 0 to 2^64 - 1")
     with ExitStack() as files:
         # Whatever can't be written is told before anything is built.
         result = files.enter_context(Output("--json", args.json)) if args.json else None
         pcap = files.enter_context(PcapFile(args.pcap)) if args.pcap else None
         trace = files.enter_context(TraceFile(args.trace)) if args.trace else None
         raise_file_limit()
-        platform = build(scenario_args.chosen(args))
+        platform = build(scenario_args.chosen(args), virtual_time=args.virtual_time, seed=args.seed)
         if trace is not None:
             trace.start(platform)
         tlps: Counter[str] = Counter()
@@ -112,11 +119,11 @@ def _talk(platform: Platform, duration: float | None, result: Output | None, pca
 
 def _wait(platform: Platform, duration: float | None) -> None:
     """Until the time is over or, unless it was given, until all is sent, answered and has happened."""
-    end = time.monotonic() + (MOST if duration is None else duration)
-    while (left := end - time.monotonic()) > 0:
+    end = platform.clock.now() + round((MOST if duration is None else duration) * 1e9)
+    while (left := end - platform.clock.now()) > 0:
         if duration is None and platform.done:
             return
-        time.sleep(min(LOOK, left))
+        platform.sleep(min(LOOK, left / 1e9))
 
 
 def _duration(text: str) -> float:

@@ -23,7 +23,7 @@ use siov_spec::{Layout, RegFile};
 use siov_switch::{FlowTable, Space};
 use thiserror::Error;
 
-use crate::causes::{Outcome, Sink};
+use crate::causes::{Line, Outcome, Sink};
 use crate::datapath::{DataPath, Shape};
 use crate::interrupt::Cause;
 use crate::mailbox::{Mailboxes, Owner};
@@ -205,9 +205,24 @@ impl Nic {
 
     /// A batch of each worker and what timers have let go, on this thread; whether anything was done.
     pub fn pump(&self) -> bool {
-        let busy = self.device.path.pump(&*self.device);
-        self.device.poll();
+        let (busy, _) = self.batch();
+        self.poll();
         busy
+    }
+
+    /// A batch of each worker, on this thread: whether anything was done, and what it took of the line.
+    pub fn batch(&self) -> (bool, Line) {
+        self.device.path.pump(&*self.device)
+    }
+
+    /// Lets go what timers held back until now, and looks at the ports' links.
+    pub fn poll(&self) {
+        self.device.poll();
+    }
+
+    /// Whether the firmware has something to see.
+    pub fn has_events(&self) -> bool {
+        self.device.events.any()
     }
 
     /// When a timer runs out next, in nanoseconds of the clock.

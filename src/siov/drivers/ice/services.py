@@ -54,7 +54,7 @@ class Services:
 
     The function's own requests pass through, so addresses on the bus are the host's. Without an `iommu`
     there is no S-IOV. `vdcm_init` is called when the function can do it; `vectors` says where those of
-    virtual devices come from.
+    virtual devices come from. `clock` gives the time in seconds (ktime_get).
     """
 
     mem: PhysMem
@@ -63,3 +63,4 @@ class Services:
     vdcm_init: VdcmInit | None = None
     poll: Poll = poll_by_sleep
     vectors: Prefer = "msix-first"
+    clock: Callable[[], float] = time.monotonic

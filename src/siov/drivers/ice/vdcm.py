@@ -60,10 +60,11 @@ class IceVdcm:
     pf: IcePf
     host: VdcmHost
     devices: dict[MdevDevice, VdcmDevice] = field(default_factory=dict)
-    messages: VfMessages = field(default_factory=VfMessages)  # of all of them, by VSI
+    messages: VfMessages = field(init=False)  # of all of them, by VSI
     mdev_attr_groups: tuple[AttributeGroup, ...] = ()
 
     def __post_init__(self) -> None:
+        self.messages = VfMessages(self.pf.services.clock)
         name = f"ice-{self.pf.dev.name}-vdcm"
         self.bell = self.pf.services.irqs.request_irq(self.service, name)
         self.types = [self._mdev_type(kind) for kind in TYPES]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from errno import EINVAL, ENODEV
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from siov.host.linux import LinuxError, choices
 from siov.host.mdev.core import MdevCore
@@ -41,8 +41,8 @@ class MdevInfo:
 class Mdevctl:
     """Lists, creates and removes the mediated devices of one host."""
 
-    def __init__(self, core: MdevCore) -> None:
-        self.core = core
+    def __init__(self, core: MdevCore, new_uuid: Callable[[], UUID] = uuid4) -> None:
+        self.core, self._new_uuid = core, new_uuid
         self._sysfs = core.core.sysfs
 
     def types(self, parent: str | None = None) -> Sequence[TypeInfo]:
@@ -74,7 +74,7 @@ class Mdevctl:
             have = choices(dict.fromkeys(each.id for each in types))
             raise LinuxError(EINVAL, f"there is no mdev type {type!r}; there is {have}")
         chosen = next((each for each in offers if each.available_instances > 0), offers[0])
-        uuid = str(uuid4()) if uuid is None else uuid
+        uuid = str(self._new_uuid()) if uuid is None else uuid
         self._sysfs.write(f"{CLASS}/{chosen.parent}/mdev_supported_types/{type}/create", uuid)
         return self._info(uuid.lower())
 
