@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from siov.errors import ScenarioError, SiovError
+from siov.errors import ScenarioError
 from siov.guests.image import Rig
 from siov.guests.machine import GuestSpec as MachineSpec
 from siov.guests.qemu import Guest, GuestError
@@ -31,9 +31,10 @@ SETTLE = 30.0  # seconds beside the traffic's own time that a guest's script may
 
 @dataclass(slots=True, frozen=True)
 class Interface:
-    """A virtual device in a guest: its name in the scenario, its mdev, and its address."""
+    """A virtual device in a guest: its name in the scenario, its mdev type and UUID, and its address."""
 
     name: str
+    type: str
     spec: VdevSpec
     uuid: str
     address: str
@@ -47,6 +48,22 @@ class Spoken:
     verdict: str
     ok: bool
     details: dict[str, Any]
+
+
+def check(guests: Sequence[GuestSpec], traffic: Sequence[TrafficSpec]) -> Rig:
+    """The rig that they boot from; `SiovError` for what such guests can't do, before anything is made."""
+    for spec in traffic:
+        if spec.kind == "replay":
+            raise ScenarioError(
+                f"traffic from {spec.src} is a replay, which guests of QEMU can't do; they can stream,"
+                " generate and request"
+            )
+    if not guests:
+        raise ScenarioError("there is no guest for QEMU to boot; add [[guest]] to the scenario")
+    for guest in guests:
+        if not guest.vdevs:
+            raise ScenarioError(f"{guest.name} has no vdevs; a guest of QEMU needs one to talk by")
+    return Rig.find()
 
 
 @dataclass(eq=False, repr=False)
@@ -63,19 +80,6 @@ class LinuxGuests:
     machines: dict[str, Guest] = field(default_factory=dict)
     interfaces: dict[tuple[str, int], Interface] = field(default_factory=dict)
     _undo: ExitStack = field(default_factory=ExitStack)
-
-    def check(self, guests: Sequence[GuestSpec], traffic: Sequence[TrafficSpec]) -> Rig:
-        """The rig that they boot from; `SiovError` for what such guests can't do, before anything is made."""
-        for spec in traffic:
-            if spec.kind == "replay":
-                raise ScenarioError(
-                    f"traffic from {spec.src} is a replay, which guests of QEMU can't do; they can stream, "
-                    "generate and request"
-                )
-        for guest in guests:
-            if not guest.vdevs:
-                raise ScenarioError(f"{guest.name} has no vdevs; a guest of QEMU needs one to talk by")
-        return Rig.find()
 
     def boot(self, guests: Sequence[GuestSpec], rig: Rig) -> None:
         """Make their devices, boot all at once, and bring interfaces up; nothing is left of a failure.
@@ -118,7 +122,7 @@ class LinuxGuests:
             raise ScenarioError(f"{guest.name} has a device on {spec.parent}, which ice could not probe")
         kind = f"ice-{spec.type.replace('vdcm', 'avf')}"
         info = self.mdev.create(kind, spec.uuid, self.parents[spec.parent])
-        interface = Interface(f"{guest.name}.{which}", spec, info.uuid, f"10.{100 + which}.0.{number}")
+        interface = Interface(f"{guest.name}.{which}", kind, spec, info.uuid, f"10.{100 + which}.0.{number}")
         self.interfaces[guest.name, which] = interface
         return interface
 
@@ -168,7 +172,7 @@ class LinuxGuests:
     def _program(self, number: int, spec: TrafficSpec, seconds: float) -> str:
         place = place_of(spec.dst)
         if place not in self.interfaces:
-            raise SiovError(f"traffic goes to {spec.dst}; there is {', '.join(_names(self.interfaces))}")
+            raise ScenarioError(f"traffic goes to {spec.dst}; there is {', '.join(_names(self.interfaces))}")
         to = self.interfaces[place].address
         size = max(spec.sizes or (SIZE,))
         within = max(1, round(seconds))

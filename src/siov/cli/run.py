@@ -7,7 +7,8 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from siov.cli import scenario_args
+from siov import linux_guests
+from siov.cli import run_linux, scenario_args
 from siov.cli.guest_tables import devices, traffic
 from siov.cli.limits import raise_file_limit
 from siov.cli.outputs import Output
@@ -15,12 +16,13 @@ from siov.cli.pci_names import pci_names
 from siov.cli.records import PcapFile, TraceFile, told
 from siov.cli.results import Results, events
 from siov.errors import SiovError
+from siov.guests.image import Rig
 from siov.host.lspci import Options, render
 from siov.host.pci.probe import HostBridge
 from siov.hw.pcie.tlp import Tlp
 from siov.observe.counters import explain, table
 from siov.platform import Platform, build
-from siov.scenario import parse_duration
+from siov.scenario import Scenario, parse_duration
 
 UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
 MOST = 15.0  # seconds that a run lasts, unless all of it is done before
@@ -45,6 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(option, type=Path, metavar="FILE", help=what)
     parser.add_argument(
+        "--guests",
+        choices=("embedded", "qemu"),
+        default="embedded",
+        help="what guests are: machines in this process, or stock Linux kernels in QEMU (default: embedded)",
+    )
+    parser.add_argument(
         "--virtual-time",
         action="store_true",
         help="seconds are the server's own: the same scenario and seed give the same numbers, bit for bit",
@@ -62,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
         pcap = files.enter_context(PcapFile(args.pcap)) if args.pcap else None
         trace = files.enter_context(TraceFile(args.trace)) if args.trace else None
         raise_file_limit()
-        platform = build(scenario_args.chosen(args), virtual_time=args.virtual_time, seed=args.seed)
+        scenario = scenario_args.chosen(args)
+        rig = _rig(args, scenario)
+        platform = build(scenario, virtual_time=args.virtual_time, seed=args.seed)
         if trace is not None:
             trace.start(platform)
         tlps: Counter[str] = Counter()
@@ -71,12 +81,23 @@ def run(args: argparse.Namespace) -> int:
         platform.root_complex.trace = None
         _show_machine(platform, bridge, tlps)
         try:
+            if rig is not None:
+                return run_linux.run(platform, rig, args.duration, result, pcap)
             platform.boot_host()
             if pcap is not None:
                 pcap.start(platform)
             return _talk(platform, args.duration, result, pcap)
         finally:
             platform.unload()
+
+
+def _rig(args: argparse.Namespace, scenario: Scenario) -> Rig | None:
+    """What guests of QEMU boot from; None for embedded ones."""
+    if args.guests == "embedded":
+        return None
+    if args.virtual_time:
+        raise SiovError("--virtual-time is for embedded guests: QEMU goes by the wall's clock")
+    return linux_guests.check(scenario.guest, scenario.traffic)
 
 
 def _show_machine(platform: Platform, bridge: HostBridge, tlps: Counter[str]) -> None:
