@@ -106,12 +106,15 @@ impl Checker {
         Checked { lost, ..self.counts }
     }
 
-    /// For each flow: whose it is, the next number (or position), and what is missing below.
+    /// For each flow: whose it is, the next number (or position), and what is missing below; in order.
     pub fn flows(&self) -> impl Iterator<Item = (Flow, u64, u64)> {
-        self.flows.iter().map(|(flow, track)| match track {
+        let each = self.flows.iter().map(|(flow, track)| match track {
             Track::Numbers(order) => (*flow, order.next(), order.missing()),
             Track::Bytes(ranges) => (*flow, ranges.next(), ranges.missing()),
-        })
+        });
+        let mut each: Vec<_> = each.collect();
+        each.sort_unstable_by_key(|(flow, ..)| (flow.src, flow.dst, flow.id, flow.v6, flow.seed));
+        each.into_iter()
     }
 
     /// Looks at a frame.

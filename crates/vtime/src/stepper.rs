@@ -101,6 +101,8 @@ impl Stepper {
     fn moment(&mut self, guests: bool) -> Result<Option<Stop>, StepError> {
         for _ in 0..TURNS {
             let mut worked = false;
+            // What timers let go now is an interrupt that a guest answers in this turn.
+            self.adapters.iter().for_each(|adapter| adapter.nic.poll());
             if let Some(loop_) = self.guests.as_ref().filter(|_| guests) {
                 let turn = loop_.step()?;
                 worked |= turn.worked;
@@ -115,7 +117,6 @@ impl Stepper {
                     pace.carry(line, now, *speed);
                     worked |= busy;
                 }
-                nic.poll();
             }
             let firmware = self.adapters.iter().any(|adapter| adapter.nic.has_events());
             if firmware || self.bus.has_work() || guests && self.rung()? {
