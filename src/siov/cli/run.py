@@ -1,12 +1,12 @@
 """`siov run`: build a server from a scenario, boot it, let its guests talk, and show what happened."""
 
 import argparse
-import json
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
+from siov.cli import watching
 from siov.cli.guest_tables import devices, traffic
 from siov.cli.limits import raise_file_limit
 from siov.cli.pci_names import pci_names
@@ -33,27 +33,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"how long guests talk (default: until all traffic is done, at most {MOST:.0f})",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was counted, for machines")
+    watching.configure(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Build, boot, talk, print; exit status 1 when a guest received what it should not have."""
     if args.duration is not None and not 0 < args.duration <= 86_400:
         raise SiovError(f"--duration {args.duration:g}: more than 0 seconds, and at most a day")
-    if args.json is not None and not args.json.parent.is_dir():
-        raise SiovError(f"--json {args.json}: there is no folder {args.json.parent}")
+    watching.check(args)
     raise_file_limit()
     platform = build(load(args.scenario) if args.scenario else None)
     tlps: Counter[str] = Counter()
     platform.root_complex.trace = lambda _, tlp: tlps.update([_kind(tlp)])
     bridge = platform.enumerate()
     platform.root_complex.trace = None
-    _show_machine(platform, bridge, tlps)
-    try:
-        platform.boot_host()
-        return _talk(platform, args) if platform.tenants is not None else 0
-    finally:
-        platform.unload()
+    if not args.quiet:
+        _show_machine(platform, bridge, tlps)
+    with watching.terminated():
+        try:
+            platform.boot_host()
+            return _talk(platform, args) if platform.tenants is not None else 0
+        finally:
+            platform.unload()
 
 
 def _show_machine(platform: Platform, bridge: HostBridge, tlps: Counter[str]) -> None:
@@ -70,17 +71,21 @@ def _show_machine(platform: Platform, bridge: HostBridge, tlps: Counter[str]) ->
 def _talk(platform: Platform, args: argparse.Namespace) -> int:
     tenants = platform.tenants
     assert tenants is not None
-    print(f"\n{devices(tenants)}\n", flush=True)
+    if not args.quiet:
+        print(f"\n{devices(tenants)}\n", flush=True)
     before = Snapshot.of(platform.inspect())
     began = time.monotonic()
-    with platform:
+    watch = watching.Watching(platform, args, MOST if args.duration is None else args.duration)
+    with watch, platform:
         _wait(tenants, args.duration)
     took = time.monotonic() - began
     changes = Snapshot.of(platform.inspect()).since(before)
     results = tenants.results()
-    print(f"after {took:.1f} s\n\n{traffic(tenants, results)}\n\n{table(explain(changes))}")
-    if args.json is not None:
-        _write(args.json, {"seconds": took, "guests": results, "changes": changes})
+    summary = watch.finish(took, results, changes)
+    print(f"after {took:.1f} s\n\n{traffic(tenants, results)}\n")
+    if not args.quiet:
+        print(f"{table(explain(changes))}\n")
+    print(f"what limited it\n{watching.limits_text(summary)}")
     for why in (*tenants.failures, *platform.threads.failures):
         print(f"siov: {why}", file=sys.stderr)
     return int(tenants.wrong > 0 or bool(tenants.failures))
@@ -93,17 +98,6 @@ def _wait(tenants: Tenants, duration: float | None) -> None:
         if duration is None and tenants.done:
             return
         time.sleep(min(LOOK, left))
-
-
-def _write(path: Path, data: dict[str, object]) -> None:
-    """All of the file or none of it."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(json.dumps(data, indent=1) + "\n")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SiovError(f"--json {path}: can't be written: {error.strerror}") from None
 
 
 def _addresses(bridge: HostBridge) -> str:
