@@ -432,7 +432,12 @@ class Nic:
     def next_deadline(self) -> int | None:
         """When a timer runs out next, in nanoseconds of the clock."""
     def inspect(self) -> dict[str, Any]:
-        """VSIs with their counters, rules, filters, what the switch dropped, the device TLB's counters."""
+        """VSIs with their counters, rules, filters, what the switch dropped, the device TLB's counters.
+
+        `interrupts` has the `events` of all vectors, the `interrupts` that took them along, how many of these
+        were `delayed` by ITR or INTRL, and the events that found their vector `disabled`. `ports` has the
+        `counters` of `port0`, the wire (GLPRT).
+        """
 
 class GuestLoop:
     """The rings of embedded guests and their traffic, on the thread that calls `run` (the crate siov-iavf).
@@ -544,6 +549,13 @@ class GuestLoop:
         """What a guest has done and found.
 
         `checked` frames by what they are, counters of the `rings`, `senders` (with `latency` in ns), `exits`.
+        """
+    def totals(self) -> dict[int, dict[str, int]]:
+        """What every guest has done, in sums, for who looks often.
+
+        `tx_frames` and `tx_bytes` of its loads, `answered` (requests, bytes of streams), `rx_frames` and
+        `rx_bytes` that are right, `wrong` frames, `interrupts` and `polls` of queues, and how often a queue
+        had no room (`tx_full`).
         """
     def flows(self, guest: int) -> list[dict[str, Any]]:
         """What a guest receives: `src`, `dst`, `flow`, `kind`, `next` number or position, and `missing`."""

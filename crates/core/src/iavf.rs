@@ -11,8 +11,8 @@ use pyo3::types::{PyBytes, PyDict};
 use siov_bus::Bus;
 use siov_iavf::{
     Checked, Exit, Flow, Guest, GuestConfig, GuestLoop, GuestResults, Load, LoopError, Mac, Mmio,
-    PairConfig, Parked, RingCounters, RxConfig, Rxdid, SenderResults, Tag, Traffic, Transport,
-    TxConfig, load_frames,
+    PairConfig, Parked, RingCounters, RxConfig, Rxdid, SenderResults, Tag, Totals, Traffic,
+    Transport, TxConfig, load_frames,
 };
 
 use crate::bus::{PyBus, duplicate};
@@ -226,6 +226,27 @@ impl PyGuestLoop {
     fn results<'py>(&self, py: Python<'py>, guest: u32) -> PyResult<Bound<'py, PyDict>> {
         let found = py.detach(|| self.guests.with(guest, |one| one.results())).map_err(error)?;
         results(py, &found)
+    }
+
+    fn totals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all = PyDict::new(py);
+        for (guest, found) in py.detach(|| self.guests.each(|one| one.totals())) {
+            let Totals { tx_frames, tx_bytes, answered, rx_frames, rx_bytes, .. } = found;
+            let Totals { wrong, interrupts, polls, tx_full, .. } = found;
+            let counts = [
+                ("tx_frames", tx_frames),
+                ("tx_bytes", tx_bytes),
+                ("answered", answered),
+                ("rx_frames", rx_frames),
+                ("rx_bytes", rx_bytes),
+                ("wrong", wrong),
+                ("interrupts", interrupts),
+                ("polls", polls),
+                ("tx_full", tx_full),
+            ];
+            all.set_item(guest, counted(py, &counts)?)?;
+        }
+        Ok(all)
     }
 
     fn flows<'py>(&self, py: Python<'py>, guest: u32) -> PyResult<Vec<Bound<'py, PyDict>>> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyKeyError, PyOSError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyTuple};
 use siov_bus::Rid;
 use siov_lan::{
     Allowed, Event, Forward, Nic, NicConfig, NicError, Point, ResetKind, RuleKey, Space, Tap,
@@ -393,12 +393,29 @@ impl PyNic {
         atc.set_item("requests", traffic.atc.requests)?;
         atc.set_item("invalidations", traffic.atc.invalidations)?;
         atc.set_item("held", traffic.held)?;
+        let port = py.detach(|| path.port_counters(0));
+        let counters = PyDict::new(py);
+        counters.set_item("sent", port.tx.frames())?;
+        counters.set_item("sent_bytes", port.tx.bytes)?;
+        counters.set_item("received", port.rx.frames())?;
+        counters.set_item("received_bytes", port.rx.bytes)?;
+        counters.set_item("dropped_link_down", port.tx_down + port.rx_down)?;
+        counters.set_item("dropped_length", port.rx_short + port.rx_long)?;
+        let moderated = py.detach(|| self.nic.moderated());
+        let interrupts = PyDict::new(py);
+        interrupts.set_item("events", moderated.events)?;
+        interrupts.set_item("interrupts", moderated.interrupts)?;
+        interrupts.set_item("delayed", moderated.delayed)?;
+        interrupts.set_item("disabled", moderated.disabled)?;
         let dict = PyDict::new(py);
         dict.set_item("vsis", of_vsis)?;
         dict.set_item("rules", rules)?;
         dict.set_item("filters", filters)?;
         dict.set_item("dropped", dropped)?;
         dict.set_item("atc", atc)?;
+        dict.set_item("interrupts", interrupts)?;
+        let ports = [("port0", [("counters", counters)].into_py_dict(py)?)].into_py_dict(py)?;
+        dict.set_item("ports", ports)?;
         Ok(dict)
     }
 }

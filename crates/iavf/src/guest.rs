@@ -65,6 +65,33 @@ struct Ear {
     spare: Vec<Vec<u8>>,
 }
 
+/// What a guest has done, in sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Frames of its loads.
+    pub tx_frames: u64,
+    /// Their bytes.
+    pub tx_bytes: u64,
+    /// Requests answered, and bytes of streams acknowledged.
+    pub answered: u64,
+    /// Frames received that are right in every byte.
+    pub rx_frames: u64,
+    /// Their bytes.
+    pub rx_bytes: u64,
+    /// Frames received that are not as they should be.
+    pub wrong: u64,
+    /// Interrupts of queue vectors.
+    pub interrupts: u64,
+    /// Polls, of a pair each.
+    pub polls: u64,
+    /// Times that a queue had no room for a frame.
+    pub tx_full: u64,
+}
+
+fn wrong(of: &Checked) -> u64 {
+    of.duplicated + of.reordered + of.corrupt + of.wrong_tag + of.wrong_status
+}
+
 /// A guest with its driver at work.
 pub struct Guest {
     pub(crate) vcpu: Arc<dyn Vcpu>,
@@ -138,6 +165,27 @@ impl Guest {
             under_way: self.rings.under_way(),
             exits: self.exits,
         }
+    }
+
+    /// What it has done in sums, for who looks often.
+    pub fn totals(&self) -> Totals {
+        let (checked, rings) = (self.ear.checker.counts(), self.rings.counters());
+        let mut totals = Totals {
+            rx_frames: checked.frames + self.ear.replayed.frames,
+            rx_bytes: checked.bytes + self.ear.replayed.bytes,
+            wrong: [checked, self.ear.replayed].iter().map(wrong).sum(),
+            interrupts: rings.interrupts,
+            polls: rings.polls,
+            tx_full: rings.tx_full,
+            ..Totals::default()
+        };
+        for sender in &self.ear.senders {
+            let results = sender.results();
+            totals.tx_frames += results.frames;
+            totals.tx_bytes += results.bytes;
+            totals.answered += results.answered;
+        }
+        totals
     }
 
     /// For each flow that it receives: whose it is, the next number (or position), and what is missing below.

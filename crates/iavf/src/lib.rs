@@ -27,7 +27,7 @@ pub use check::{Checked, Checker, Kind};
 pub use content::fill;
 pub use cpu::{Cpu, Doorbell, Exit, Mmio, Vcpu};
 pub use frame::{Flow, Mac, Transport, datagram, segment};
-pub use guest::{Guest, GuestConfig, GuestResults};
+pub use guest::{Guest, GuestConfig, GuestResults, Totals};
 pub use latency::Latency;
 pub use order::{Order, Ranges, Verdict};
 pub use replay::{ReplayCheck, ReplayError, load_frames};

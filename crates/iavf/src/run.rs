@@ -163,6 +163,11 @@ impl GuestLoop {
         })
     }
 
+    /// Does something with every guest, in one visit.
+    pub fn each<T>(&self, mut work: impl FnMut(&Guest) -> T) -> Vec<(u32, T)> {
+        self.visit(|state| state.seats.iter().map(|(n, seat)| (*n, work(&seat.guest))).collect())
+    }
+
     /// A guest goes on after an exit; `done` when the write to a register that stopped it was done for it.
     pub fn resume(&self, guest: u32, done: bool) -> Result<(), LoopError> {
         self.visit(|state| {

@@ -373,3 +373,24 @@ fn an_enabled_other_cause_interrupts_once_until_it_is_read() {
     oicr.reset();
     assert_eq!((oicr.peek(), oicr.enabled()), (0, 0));
 }
+
+#[test]
+fn moderation_counts_events_interrupts_and_what_waited() {
+    let mut interrupts = after_an_interrupt([25, 0, 0], 0);
+    let before = interrupts.moderated();
+    assert_eq!((before.events, before.interrupts, before.delayed, before.disabled), (1, 1, 0, 0));
+    for _ in 0..3 {
+        interrupts.cause(V, Itr::Itr0, 10 * US);
+    }
+    interrupts.poll(50 * US);
+    let now = interrupts.moderated();
+    assert_eq!((now.events, now.interrupts, now.delayed, now.disabled), (4, 2, 1, 0));
+    // Its driver polls, and enables it again before the timer has run out.
+    interrupts.cause(V, Itr::Itr0, 51 * US);
+    write(&mut interrupts, ENABLE, 60 * US);
+    let now = interrupts.moderated();
+    assert_eq!((now.events, now.interrupts, now.delayed, now.disabled), (5, 2, 2, 1));
+    write(&mut interrupts, ENABLE | SWINT_TRIG | ITR_NONE << 22 | SW_ITR_INDX_ENA, 61 * US);
+    let now = interrupts.moderated();
+    assert_eq!((now.events, now.interrupts, now.delayed, now.disabled), (6, 3, 2, 1));
+}

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import sys
+import argparse
 import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
+from siov.cli.conclusion import conclude
 from siov.cli.control import columns
-from siov.cli.outputs import Output
-from siov.cli.records import PcapFile, told
-from siov.cli.results import Results, events
+from siov.cli.results import Results
+from siov.cli.run_files import RunFiles
+from siov.cli.watching import Watching
 from siov.guests.image import Rig
 from siov.linux_guests import LinuxGuests, Spoken
-from siov.observe.counters import explain, table
 from siov.platform import Platform
 
 TALK = 10.0  # seconds, unless the run's duration is given
 
 
-def run(
-    platform: Platform, rig: Rig, duration: float | None, result: Output | None, pcap: PcapFile | None
-) -> int:
+def run(platform: Platform, rig: Rig, args: argparse.Namespace, files: RunFiles) -> int:
     """Boot the guests, have them talk, print; exit status 1 when one did not get what it should have."""
     scenario = platform.scenario
+    seconds: float = TALK if args.duration is None else args.duration
     with ExitStack() as stack:
         platform.load()
         platform.threads.start()
@@ -36,29 +34,22 @@ def run(
         assert platform.ice is not None, "vfio-user sockets are only made with adapters"
         parents = {name: pf.dev.name for name, pf in platform.ice.pfs.items()}
         guests = LinuxGuests(platform.mdev, platform.vfio_user, parents)
-        print(f"\nbooting {len(scenario.guest)} guests", flush=True)
+        if not args.quiet:
+            print(f"\nbooting {len(scenario.guest)} guests", flush=True)
         guests.boot(scenario.guest, rig)
         stack.callback(guests.close)
-        print(f"\n{_devices(guests)}\n", flush=True)
-        if pcap is not None:
-            pcap.start(platform)
+        if not args.quiet:
+            print(f"\n{_devices(guests)}\n", flush=True)
+        if files.pcap is not None:
+            files.pcap.start(platform)
         counted = Results(platform)
-        platform.start()
-        spoken = guests.talk(scenario.traffic, TALK if duration is None else duration)
-        found = counted.gather()
-        found["traffic"] = [_machine(one) for one in spoken]
-        print(f"after {found['seconds']:.1f} s\n\n{_traffic(spoken)}\n")
-        if found["events"]:
-            print(f"{events(found['events'])}\n")
-        print(table(explain(found["changes"])))
-        if pcap is not None:
-            print(f"\n{told(pcap.path, pcap.stop())}")
-        if result is not None:
-            result.write(json.dumps(found, indent=1) + "\n")
-        failures = [*platform.threads.failures, *platform.events.failures]
-        for why in failures:
-            print(f"siov: {why}", file=sys.stderr)
-        return int(bool(failures) or not all(one.ok for one in spoken))
+        watch = Watching(platform, args, seconds)
+        with watch:
+            platform.start()
+            spoken = guests.talk(scenario.traffic, seconds)
+        more = {"traffic": [_machine(one) for one in spoken]}
+        well = conclude(platform, counted, watch, files, _traffic(spoken), more)
+        return int(not well or not all(one.ok for one in spoken))
 
 
 def _devices(guests: LinuxGuests) -> str:

@@ -120,6 +120,14 @@ MEANINGS: tuple[Meaning, ...] = (
     Meaning(
         INTERRUPTS, "spurious", "interrupts without a handler", "nobody has asked for the vector", "*irq"
     ),
+    Meaning(INTERRUPTS, "interrupts", "interrupts of the adapter", within="*engine/interrupts"),
+    Meaning(
+        INTERRUPTS,
+        "delayed",
+        "interrupts held back",
+        "ITR or INTRL did not allow them yet",
+        "*engine/interrupts",
+    ),
     Meaning(INTERRUPTS, "lost", "interrupts lost", "too many vectors were pending", "*cpus"),
     Meaning(MESSAGES, "commands", "commands to firmware"),
     Meaning(MESSAGES, "failed", "commands refused", "firmware has said why, in the trace"),
@@ -139,7 +147,10 @@ MEANINGS: tuple[Meaning, ...] = (
 _FAULTS: Mapping[str, FaultReason] = MappingProxyType({reason.name: reason for reason in FaultReason})
 # What leads to every number of its kind, and says nothing.
 _SILENT = frozenset(
-    ("hw", "host", "pcie", "bus", "engine", "firmware", "adminq", "atc", "counts", "counters", "dropped")
+    (
+        *("hw", "host", "pcie", "bus", "engine", "firmware", "adminq", "atc", "counts", "counters"),
+        *("dropped", "ports", "interrupts"),
+    )
 )
 
 

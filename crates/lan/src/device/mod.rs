@@ -25,7 +25,7 @@ use thiserror::Error;
 
 use crate::causes::{Line, Outcome, Sink};
 use crate::datapath::{DataPath, Shape};
-use crate::interrupt::Cause;
+use crate::interrupt::{Cause, Moderated};
 use crate::mailbox::{Mailboxes, Owner};
 use crate::malicious::Side;
 use crate::stats::PORTS;
@@ -241,6 +241,11 @@ impl Nic {
     /// Ends the workers' threads.
     pub fn stop(&self) {
         self.device.path.stop();
+    }
+
+    /// What moderation made of the events of all vectors.
+    pub fn moderated(&self) -> Moderated {
+        self.device.vectors.moderated()
     }
 
     /// The clock of its timers.

@@ -6,7 +6,9 @@ use siov_bus::Requester;
 use siov_port::Clock;
 
 use super::map::VectorRegister;
-use crate::interrupt::{Cause, Interrupts, MSIX_VECTORS, Message, Messages, Ns, Oicr, Vector};
+use crate::interrupt::{
+    Cause, Interrupts, MSIX_VECTORS, Message, Messages, Moderated, Ns, Oicr, Vector,
+};
 
 /// Moderation, storage of messages and the other causes, behind one lock; messages leave once it is let go.
 pub(crate) struct Vectors {
@@ -148,6 +150,11 @@ impl Vectors {
     /// When a timer runs out next.
     pub fn next_deadline(&self) -> Option<Ns> {
         self.lock().interrupts.next_deadline()
+    }
+
+    /// What became of events.
+    pub fn moderated(&self) -> Moderated {
+        self.lock().interrupts.moderated()
     }
 
     /// Vectors as after a reset: no event waits, nothing is enabled, no timer set.

@@ -28,5 +28,5 @@ pub use siov_spec::e810::{IMS_SLOTS, VECTORS as MSIX_VECTORS};
 
 pub use cause::{Cause, Itr, Vector};
 pub use messages::{Message, Messages};
-pub use moderation::{Interrupts, Ns};
+pub use moderation::{Interrupts, Moderated, Ns};
 pub use oicr::Oicr;

@@ -50,6 +50,26 @@ impl State {
     }
 }
 
+/// What became of events, since the device was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moderated {
+    /// Events, those that software made among them.
+    pub events: u64,
+    /// Interrupts: each takes all events of its vector with it.
+    pub interrupts: u64,
+    /// Interrupts that had to wait for a timer (ITR) or for the rate limit (INTRL).
+    pub delayed: u64,
+    /// Events that found their vector disabled, and wait until its driver enables it.
+    pub disabled: u64,
+}
+
+impl Moderated {
+    fn event(&mut self, vector: GLINT_DYN_CTL) {
+        self.events += 1;
+        self.disabled += u64::from(!vector.INTENA());
+    }
+}
+
 /// The vectors of a device: which events wait, and until when.
 ///
 /// Time comes as an argument; whoever owns the clock calls [`poll`](Self::poll) when
@@ -61,6 +81,7 @@ pub struct Interrupts {
     deadlines: BTreeSet<(Ns, Vector)>,
     fired: Vec<Vector>,
     automask: bool,
+    moderated: Moderated,
 }
 
 impl Interrupts {
@@ -72,6 +93,7 @@ impl Interrupts {
             deadlines: BTreeSet::new(),
             fired: Vec::new(),
             automask: true,
+            moderated: Moderated::default(),
         }
     }
 
@@ -79,6 +101,7 @@ impl Interrupts {
     pub fn cause(&mut self, vector: Vector, itr: Itr, now: Ns) {
         if let Some(state) = self.vectors.get_mut(vector.index()) {
             state.waiting |= itr.bit();
+            self.moderated.event(state.dyn_ctl);
             self.settle(vector, now);
         }
     }
@@ -103,6 +126,7 @@ impl Interrupts {
         }
         if write.SWINT_TRIG() {
             state.waiting |= Itr::from_index(software.into()).bit();
+            self.moderated.event(state.dyn_ctl);
         }
         self.settle(vector, now);
         write.CLEARPBA()
@@ -144,6 +168,11 @@ impl Interrupts {
     /// Whether the vector is in the mode that writes descriptors back without an interrupt (WB_ON_ITR).
     pub fn writes_back_on_itr(&self, vector: Vector) -> bool {
         GLINT_DYN_CTL(self.read_dyn_ctl(vector)).WB_ON_ITR()
+    }
+
+    /// What became of events.
+    pub fn moderated(&self) -> Moderated {
+        self.moderated
     }
 
     /// Let go what is due.
@@ -203,11 +232,13 @@ impl Interrupts {
         // An event can come after the timers ran out, and be looked at in time: then it is due now.
         let on_time = state.deadline;
         state.deadline = waits;
+        self.moderated.delayed += u64::from(on_time.is_none() && waits.is_some());
         if due.is_none() || waits.is_some() {
             return;
         }
         state.last = Some(on_time.filter(|at| *at <= now).unwrap_or(now));
         state.waiting = 0;
+        self.moderated.interrupts += 1;
         if self.automask {
             state.dyn_ctl = state.dyn_ctl.with_INTENA(false);
         }

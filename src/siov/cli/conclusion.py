@@ -1,0 +1,62 @@
+"""The end of a run: what was counted and what limited it, on the terminal and in files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from siov.cli.records import told
+from siov.cli.results import Results, events
+from siov.cli.run_files import RunFiles
+from siov.cli.watching import Watching
+from siov.control.calls import plain
+from siov.observe.counters import explain, table
+from siov.observe.summary import Summary
+from siov.platform import Platform
+
+
+def conclude(
+    platform: Platform,
+    counted: Results,
+    watch: Watching,
+    files: RunFiles,
+    traffic: str,
+    more: dict[str, Any] | None = None,
+) -> bool:
+    """Print and write what came of a run whose guests still are there; whether the server itself was well.
+
+    `traffic` is the table of what guests sent and received; `more` are further keys for machines.
+    """
+    found = counted.gather()
+    marks = [
+        event | {"seconds": event["began"], "what": f"{event['kind']} {event['target']}: {event['outcome']}"}
+        for event in found["events"]
+        if event["began"] is not None
+    ]
+    changes, guests, seconds = found["changes"], found["guests"], found["seconds"]
+    summary = Summary.of(platform, watch.sampler.series, guests, changes, seconds, marks)
+    parts = [f"after {seconds:.1f} s", traffic] if traffic else []
+    if found["events"]:
+        parts.append(events(found["events"]))
+    if not watch.quiet and (traffic or found["events"]):
+        parts.append(table(explain(changes)))
+    if traffic:
+        limits = "\n".join(f"{one.what}: {one.why}" for one in summary.limits)
+        parts.append(f"what limited it\n{limits}")
+    if files.pcap is not None:
+        parts.append(told(files.pcap.path, files.pcap.stop()))
+    print("\n\n".join(parts))
+    if files.json is not None:
+        data = found | summary.to_json() | (more or {})
+        files.json.write(json.dumps(plain(data), indent=1) + "\n")
+    if files.report is not None:
+        from siov.observe.report import html
+
+        files.report.write(html(summary))
+    failures = [*platform.threads.failures, *platform.events.failures]
+    if platform.tenants is not None:
+        failures += platform.tenants.failures
+    for why in failures:
+        print(f"siov: {why}", file=sys.stderr)
+    return not failures
