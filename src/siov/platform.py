@@ -183,7 +183,7 @@ class Platform:
     def pump(self) -> int:
         """Without threads: do what devices and host have to do, until nothing is left; gives the rounds.
 
-        Guests' traffic goes on with each `tenants.step()`.
+        Guests' traffic goes on with each `tenants.step()`. Time does not: in virtual time, `sleep` instead.
         """
         return self.threads.pump()
 
