@@ -217,7 +217,8 @@ class Platform:
     def pump(self) -> int:
         """Without threads: do what devices and host have to do, until nothing is left; gives the rounds.
 
-        Guests' traffic goes on with each `tenants.step()`, events are looked at with `events.advance()`.
+        Guests' traffic goes on with each `tenants.step()`, events are looked at with `events.advance()`. Time
+        does not: in virtual time, `sleep` instead.
         """
         return self.threads.pump()
 
