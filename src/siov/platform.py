@@ -337,6 +337,7 @@ class Platform:
             "hw": {
                 "pcie": self.root_complex.inspect(),
                 **{unit.name: unit.inspect() for unit in self.root_complex.units},
+                "ports": {name: port.inspect() for name, port in self.ports.items()},
                 **{guest.core.name: guest.core.inspect() for guest in self.vms},
             },
             "host": {

@@ -32,9 +32,13 @@ class VdevSpec(Model):
 
 
 class GuestSpec(Part):
-    """A virtual machine that runs in the server's own process: `vdevs` are its network devices, in order."""
+    """A virtual machine that runs in the server's own process: `vdevs` are its network devices, in order.
+
+    `page` is the largest page by which EPT and its devices reach its memory.
+    """
 
     memory: Size = Field(32 << 20, ge=8 << 20, le=512 << 20, multiple_of=2 << 20)
+    page: Literal["4K", "2M"] = "2M"
     vdevs: tuple[VdevSpec, ...] = ()
 
 

@@ -206,7 +206,16 @@ class Tenants:
         vpid = self._vpids[spec.name] = next(number for number in count(FIRST_VPID) if number not in taken)
         core = Core(f"{spec.name}-cpu0", self.dram.core, vpid=vpid)
         rest = Waiting(self.threads, self.virtual_time)
-        vm = EmbeddedVm(spec.name, self.mem, spec.memory, core, self.iommu, self.pasids, rest)
+        vm = EmbeddedVm(
+            spec.name,
+            self.mem,
+            spec.memory,
+            core,
+            self.iommu,
+            self.pasids,
+            rest,
+            largest=1 if spec.page == "4K" else 2,
+        )
         self.vms[spec.name] = vm
         for number, vdev in enumerate(spec.vdevs):
             if vdev.parent not in self.parents:

@@ -13,7 +13,7 @@ from siov.hw.pcie.root_complex import RootComplex
 
 log = logging.getLogger("siov")
 
-PATIENCE = 0.2  # seconds after which a thread that waits looks whether it shall end
+PATIENCE = 0.1  # seconds after which a thread that waits looks whether it shall end
 ROUNDS = 100_000  # of `pump`; who needs more has a driver and a device that keep each other busy
 
 

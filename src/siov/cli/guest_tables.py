@@ -18,27 +18,42 @@ WRONG = {
 }
 
 
-def devices(tenants: Tenants) -> str:
-    """One line for each virtual device: where it is, its address, its resources."""
-    rows = [("device", "type", "adapter", "VSI", "PASID", "address", "queues", "vectors", "link")]
+def facts(tenants: Tenants) -> list[dict[str, Any]]:
+    """Each virtual device: where it is, its address, its resources; `speed` in Mb/s."""
+    rows = []
     for tenant in tenants.all.values():
         ops = tenant.vdev.device.ops
         assert isinstance(ops, VdcmDevice)
         ims = sum(vector.ims for vector in ops.adi.vsi.vectors)
-        msix = len(ops.adi.vsi.vectors) - ims
         rows.append(
-            (
-                tenant.name,
-                f"ice-{tenant.spec.type}",
-                tenant.spec.parent,
-                str(ops.adi.vf_id),
-                str(tenant.vdev.device.pasid),
-                tenant.driver.mac.hex(":"),
-                str(tenant.driver.queue_pairs),
-                f"{msix} MSI-X" + (f", {ims} IMS" if ims else ""),
-                f"{tenant.driver.link_speed // 1000} Gb/s" if tenant.driver.link_up else "down",
-            )
+            {
+                "device": tenant.name,
+                "uuid": tenant.uuid,
+                "type": f"ice-{tenant.spec.type}",
+                "adapter": tenant.spec.parent,
+                "vsi": ops.adi.vf_id,
+                "pasid": tenant.vdev.device.pasid,
+                "address": tenant.driver.mac.hex(":"),
+                "queues": tenant.driver.queue_pairs,
+                "msix": len(ops.adi.vsi.vectors) - ims,
+                "ims": ims,
+                "link": tenant.driver.link_up,
+                "speed": tenant.driver.link_speed,
+            }
         )
+    return rows
+
+
+def devices(tenants: Tenants) -> str:
+    """One line for each virtual device."""
+    rows: list[tuple[str, ...]] = [
+        ("device", "type", "adapter", "VSI", "PASID", "address", "queues", "vectors", "link")
+    ]
+    for row in facts(tenants):
+        vectors = [f"{row[kind]} {name}" for kind, name in (("msix", "MSI-X"), ("ims", "IMS")) if row[kind]]
+        link = f"{row['speed'] // 1000} Gb/s" if row["link"] else "down"
+        cells = (row[key] for key in ("device", "type", "adapter", "vsi", "pasid", "address", "queues"))
+        rows.append((*map(str, cells), ", ".join(vectors), link))
     return columns(rows)
 
 

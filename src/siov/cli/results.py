@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from siov.cli.control import columns
+from siov.cli.guest_tables import facts
 from siov.observe.counters import Snapshot
 from siov.platform import Platform
 
@@ -32,11 +33,12 @@ class Results:
         self.began = self.platform.clock.now()
 
     def gather(self) -> dict[str, Any]:
-        """`seconds`, `guests` and what they found, `translation` of each, `events`, `changes` of counters."""
+        """`devices`, `guests` and what they found, `translation` of each, `events`, `changes` of counters."""
         tenants = self.platform.tenants
         return {
             "scenario": self.platform.scenario.name,
             "seconds": (self.platform.clock.now() - self.began) / 1e9,
+            "devices": facts(tenants) if tenants is not None else [],
             "guests": tenants.results() if tenants is not None else {},
             "translation": {name: self._translation(number) for name, number in self._filters.items()},
             "events": self.platform.events.inspect(),

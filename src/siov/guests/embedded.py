@@ -65,16 +65,26 @@ class Rest(Protocol):
 class EmbeddedVm:
     """A machine of `size` bytes of memory out of the host's, run by one core.
 
-    `close` gives everything back. ENOMEM when the host's memory is too small.
+    `largest` is the level of the largest page by which EPT and its devices reach that memory. `close` gives
+    everything back. ENOMEM when the host's memory is too small.
     """
 
     def __init__(
-        self, name: str, mem: PhysMem, size: int, core: GuestCpu, iommu: IntelIommu, pasids: Ids, rest: Rest
+        self,
+        name: str,
+        mem: PhysMem,
+        size: int,
+        core: GuestCpu,
+        iommu: IntelIommu,
+        pasids: Ids,
+        rest: Rest,
+        *,
+        largest: int = 2,
     ) -> None:
         self.name, self.mem, self.size, self.core, self.rest = name, mem, size, core, rest
         self.lock = threading.RLock()  # of slots and the core; nobody calls VFIO with it held
         self.base = mem.alloc_pages(size // PAGE_SIZE, "guest")
-        self.vm = Vm(mem, name, largest=2)
+        self.vm = Vm(mem, name, largest=largest)
         self.vm.add_slot(MemorySlot(RAM_SLOT, 0, size, self.base), populate=True)
         # Page 0 stays free, as real guests keep it: a null pointer is no table.
         firmware = PhysMem(GuestMemory(mem.mmio, self.base), PAGE_SIZE, TABLES - PAGE_SIZE)
@@ -83,7 +93,7 @@ class EmbeddedVm:
         self.pages = PhysMem(self, TABLES, size - TABLES)
         core.set_guest(Cr3.of(PCID=1, ADDR=self.table.root >> PAGE_SHIFT))
         self.vm.add_vcpu(core)
-        self.container = VfioContainer(iommu, pasids, name=name)
+        self.container = VfioContainer(iommu, pasids, name=name, largest=largest)
         self.container.dma_map(0, self.base, size)
         self.vdevs: list[GuestVdev] = []
 

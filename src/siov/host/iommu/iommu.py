@@ -119,13 +119,15 @@ class IntelIommu(RemappingUnit):
         name: str | None = None,
         deferred: bool = False,
         dirty_tracking: bool = False,
+        largest: int | None = None,
     ) -> PagingDomain:
         """A domain with page tables of this unit's shape, with the most levels up to 4 unless said.
 
+        Pages are as large as the unit can have them, or up to level `largest` (1: 4 KiB, 2: 2 MiB, 3: 1 GiB).
         EINVAL for a shape that the unit lacks.
         """
         name = name or self._name("domain")
-        largest = largest_page(self, stage)
+        largest = min(largest or 3, largest_page(self, stage))
         if stage is Stage.FIRST:
             if levels not in (None, 4, 5):
                 raise LinuxError(EINVAL, f"{name}: a first stage has 4 or 5 levels, not {levels}")

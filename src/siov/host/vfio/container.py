@@ -34,13 +34,16 @@ class DmaMapping:
 class VfioContainer:
     """A second stage in which device addresses are a user's, such as a VM's guest-physical ones.
 
-    Each device that is attached gets a PASID out of `pasids`, which all of a host's containers share.
+    Each device that is attached gets a PASID out of `pasids`, which all of a host's containers share. Pages
+    are as large as the unit can have them, or up to level `largest`.
     """
 
-    def __init__(self, iommu: IntelIommu, pasids: Ids, *, name: str | None = None) -> None:
+    def __init__(
+        self, iommu: IntelIommu, pasids: Ids, *, name: str | None = None, largest: int | None = None
+    ) -> None:
         self.iommu = iommu
         self.pasids = pasids
-        self.domain: PagingDomain = iommu.alloc_domain(Stage.SECOND, name=name)
+        self.domain: PagingDomain = iommu.alloc_domain(Stage.SECOND, name=name, largest=largest)
         self.attached: dict[int, int] = {}  # PASID: requester id
         self._mappings: dict[int, DmaMapping] = {}
         self._order: list[int] = []  # where mappings begin, ascending

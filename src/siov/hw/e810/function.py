@@ -11,7 +11,7 @@ from siov.hw.pcie.function import Function
 from siov.spec.pcie import ExpressType
 
 # How long the thread of `E810.start` waits for events before it looks whether it shall end, in seconds.
-PATIENCE = 0.5
+PATIENCE = 0.1
 
 MakeEngine = Callable[[RegFile], Engine]
 
