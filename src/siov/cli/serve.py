@@ -8,11 +8,13 @@ from pathlib import Path
 
 from siov._core import TestFunction
 from siov.cli.limits import raise_file_limit
+from siov.control.metrics import MetricsServer, parse_address
 from siov.control.server import ControlServer
 from siov.control.socket import default_path, make_directory
 from siov.errors import SiovError
 from siov.guests.endpoint import VfioUserEndpoint
 from siov.hw.testfn import compose_config
+from siov.observe.metrics import CONTENT_TYPE, exposition
 from siov.platform import build
 from siov.scenario import load
 
@@ -32,6 +34,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the server's control socket (default: siov/control.sock below $XDG_RUNTIME_DIR, or /tmp)",
     )
     parser.add_argument(
+        "--metrics",
+        metavar="[HOST:]PORT",
+        help="serve metrics for Prometheus there over TCP (default: not; without HOST: on loopback only)",
+    )
+    parser.add_argument(
         "--socket",
         type=Path,
         action="append",
@@ -46,6 +53,9 @@ def run(args: argparse.Namespace) -> int:
     with_server = args.scenario is not None or not args.socket
     if args.control is not None and not with_server:
         raise SiovError("--control is of a server: name its scenario, or leave --socket out")
+    if args.metrics is not None and not with_server:
+        raise SiovError("--metrics is of a server: name its scenario, or leave --socket out")
+    address = parse_address(args.metrics) if args.metrics is not None else None
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
@@ -53,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         # All sockets are made before anything is served, so that one that can't be leaves nothing behind.
         endpoints = [VfioUserEndpoint(path, TestFunction(compose_config().regs)) for path in args.socket]
         if with_server:
-            _serve_platform(args, stack)
+            _serve_platform(args, stack, address)
         for endpoint in endpoints:
             stack.enter_context(endpoint)
             print(f"serving a test function on {endpoint.path}", flush=True)
@@ -61,14 +71,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _serve_platform(args: argparse.Namespace, stack: ExitStack) -> None:
+def _serve_platform(args: argparse.Namespace, stack: ExitStack, address: tuple[str, int] | None) -> None:
     path = args.control
     if path is None:
         path = default_path()
         make_directory(path.parent)
     platform = build(load(args.scenario) if args.scenario else None)
+    lock = threading.Lock()
+
+    def metrics() -> str:
+        with lock:
+            return exposition(platform)
+
+    scraped = MetricsServer(address, metrics, CONTENT_TYPE) if address is not None else None
+    if scraped is not None:
+        stack.callback(scraped.close)
     stack.callback(platform.unload)
     platform.boot()
     stack.enter_context(platform)
-    stack.enter_context(ControlServer(platform, path))
+    stack.enter_context(ControlServer(platform, path, lock, lambda: exposition(platform)))
+    if scraped is not None:
+        stack.enter_context(scraped)
     print(f"scenario {platform.scenario.name} runs; its control socket is {path}", flush=True)
+    if scraped is not None:
+        print(f"its metrics are at {scraped.url}", flush=True)
