@@ -14,7 +14,9 @@ from siov.control.socket import default_path, make_directory
 from siov.errors import SiovError
 from siov.guests.endpoint import VfioUserEndpoint
 from siov.hw.testfn import compose_config
+from siov.observe.cputime import ThreadTimes
 from siov.observe.metrics import CONTENT_TYPE, exposition
+from siov.observe.sample import adapters
 from siov.platform import build
 from siov.scenario import load
 
@@ -77,19 +79,22 @@ def _serve_platform(args: argparse.Namespace, stack: ExitStack, address: tuple[s
         path = default_path()
         make_directory(path.parent)
     platform = build(load(args.scenario) if args.scenario else None)
-    lock = threading.Lock()
+    lock, threads = threading.Lock(), ThreadTimes(list(adapters(platform)))
 
     def metrics() -> str:
-        with lock:
-            return exposition(platform)
+        return exposition(platform, threads)
 
-    scraped = MetricsServer(address, metrics, CONTENT_TYPE) if address is not None else None
+    def alone() -> str:
+        with lock:
+            return metrics()
+
+    scraped = MetricsServer(address, alone, CONTENT_TYPE) if address is not None else None
     if scraped is not None:
         stack.callback(scraped.close)
     stack.callback(platform.unload)
     platform.boot()
     stack.enter_context(platform)
-    stack.enter_context(ControlServer(platform, path, lock, lambda: exposition(platform)))
+    stack.enter_context(ControlServer(platform, path, lock, metrics))
     if scraped is not None:
         stack.enter_context(scraped)
     print(f"scenario {platform.scenario.name} runs; its control socket is {path}", flush=True)

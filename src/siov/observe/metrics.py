@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from siov import __version__
-from siov.observe.cputime import thread_times
+from siov.observe.cputime import ThreadTimes
 from siov.observe.sample import adapters, owners
 
 if TYPE_CHECKING:
@@ -89,16 +89,16 @@ def _label(text: str) -> str:
     return _escaped(text).replace('"', r"\"")
 
 
-def exposition(platform: Platform) -> str:
-    """What `/metrics` answers; how long that took is the last metric."""
+def exposition(platform: Platform, threads: ThreadTimes | None = None) -> str:
+    """What `/metrics` answers; how long that took is the last metric. `threads` remembers their names."""
     began = time.perf_counter()
-    families = list(collect(platform))
+    families = list(collect(platform, threads or ThreadTimes(list(adapters(platform)))))
     took = _gauge("siov_scrape_duration_seconds", "Seconds that it took to gather these")
     took.add(round(time.perf_counter() - began, 6))
     return "".join(f"{line}\n" for family in (*families, took) for line in family.lines())
 
 
-def collect(platform: Platform) -> Iterator[Family]:
+def collect(platform: Platform, threads: ThreadTimes) -> Iterator[Family]:
     """All metrics of a server, each once."""
     info = _gauge("siov_info", "The model's version and the scenario of its server")
     info.add(1, version=__version__, scenario=platform.scenario.name)
@@ -107,7 +107,7 @@ def collect(platform: Platform) -> Iterator[Family]:
     yield from _of_units(platform)
     yield from _of_host(platform)
     yield from _of_guests(platform)
-    yield from _of_threads(list(adapters(platform)))
+    yield from _of_threads(threads)
 
 
 def _of_adapters(platform: Platform) -> Iterator[Family]:
@@ -194,10 +194,10 @@ def _of_guests(platform: Platform) -> Iterator[Family]:
     yield from _counters("siov_guest", _GUEST, rows)
 
 
-def _of_threads(nics: list[str]) -> Iterator[Family]:
+def _of_threads(threads: ThreadTimes) -> Iterator[Family]:
     ran = _counter("siov_thread_cpu_seconds", "Seconds that a thread ran")
     waited = _counter("siov_thread_wait_seconds", "Seconds that a thread was ready and had no processor")
-    for thread, (run, wait) in thread_times(nics).items():
+    for thread, (run, wait) in threads.read().items():
         ran.add(run / 1e9, thread=thread)
         waited.add(wait / 1e9, thread=thread)
     yield from (ran, waited)
