@@ -153,7 +153,7 @@ class LiveView:
                 bits(8 * rate("tx_bytes")),
                 number(rate("rx_frames") + rate("tx_frames")),
                 number(rate("interrupts")),
-                f"{rate('rx_frames') / polls:.1f}" if polls else "-",
+                f"{rate('rx_frames') / polls:.1f}" if polls and rate("rx_frames") else "-",
                 _bad(counts.get(f"{guest}/wrong", 0)),
             )
         return _more(table, rest)
@@ -194,8 +194,8 @@ class LiveView:
         shares = sorted(
             ((sampler.rate(name) / 1e9, name.removeprefix("cpu/")) for name in names), reverse=True
         )
-        text = Text("threads  ", "dim")
-        for share, name in shares[:THREADS]:
+        text = Text("threads  ", "dim", no_wrap=True, overflow="ellipsis")
+        for share, name in [one for one in shares if one[0] >= 0.005][:THREADS]:
             text.append(f"{name} ").append(f"{share:.0%}   ", "yellow" if share > 0.85 else "")
         return text
 
@@ -213,7 +213,8 @@ class _Rates:
 def _table(*head: str, left: int = 1) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for n, name in enumerate(head):
-        table.add_column(name, justify="left" if n < left else "right", no_wrap=True)
+        style = "cyan" if n == 0 else "green" if n < left else ""
+        table.add_column(name, justify="left" if n < left else "right", style=style, no_wrap=True)
     return table
 
 

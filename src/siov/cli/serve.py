@@ -9,11 +9,15 @@ from pathlib import Path
 from siov._core import TestFunction
 from siov.cli import scenario_args
 from siov.cli.limits import raise_file_limit
+from siov.control.metrics import MetricsServer, parse_address
 from siov.control.server import ControlServer
 from siov.control.socket import default_path, make_directory
 from siov.errors import SiovError
 from siov.guests.endpoint import VfioUserEndpoint
 from siov.hw.testfn import compose_config
+from siov.observe.cputime import ThreadTimes
+from siov.observe.metrics import CONTENT_TYPE, exposition
+from siov.observe.sample import adapters
 from siov.platform import build
 
 
@@ -35,6 +39,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="make a socket DIR/UUID.sock for each mdev, on which QEMU finds it",
     )
     parser.add_argument(
+        "--metrics",
+        metavar="[HOST:]PORT",
+        help="serve metrics for Prometheus there over TCP (default: not; without HOST: on loopback only)",
+    )
+    parser.add_argument(
         "--socket",
         type=Path,
         action="append",
@@ -47,9 +56,11 @@ def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes; every socket is gone afterwards."""
     raise_file_limit()
     with_server = args.scenario is not None or bool(args.set) or not args.socket
-    for option, value in (("--control", args.control), ("--vfio-user", args.vfio_user)):
+    of_server = {"--control": args.control, "--vfio-user": args.vfio_user, "--metrics": args.metrics}
+    for option, value in of_server.items():
         if value is not None and not with_server:
             raise SiovError(f"{option} is of a server: name its scenario, or leave --socket out")
+    address = parse_address(args.metrics) if args.metrics is not None else None
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
@@ -57,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         # All sockets are made before anything is served, so that one that can't be leaves nothing behind.
         endpoints = [VfioUserEndpoint(path, TestFunction(compose_config().regs)) for path in args.socket]
         if with_server:
-            _serve_platform(args, stack)
+            _serve_platform(args, stack, address)
         for endpoint in endpoints:
             stack.enter_context(endpoint)
             print(f"serving a test function on {endpoint.path}", flush=True)
@@ -65,12 +76,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _serve_platform(args: argparse.Namespace, stack: ExitStack) -> None:
+def _serve_platform(args: argparse.Namespace, stack: ExitStack, address: tuple[str, int] | None) -> None:
     path = args.control
     if path is None:
         path = default_path()
         make_directory(path.parent)
     platform = build(scenario_args.chosen(args))
+    lock, threads = threading.Lock(), ThreadTimes(list(adapters(platform)))
+
+    def metrics() -> str:
+        return exposition(platform, threads)
+
+    def alone() -> str:
+        with lock:
+            return metrics()
+
+    scraped = MetricsServer(address, alone, CONTENT_TYPE) if address is not None else None
+    if scraped is not None:
+        stack.callback(scraped.close)
     stack.callback(platform.unload)
     platform.boot()
     stack.enter_context(platform)
@@ -78,5 +101,9 @@ def _serve_platform(args: argparse.Namespace, stack: ExitStack) -> None:
         # While the server's threads run: what a client leaves behind is taken down with their help.
         stack.callback(platform.vfio_user.stop)
         platform.serve_vfio_user(args.vfio_user)
-    stack.enter_context(ControlServer(platform, path))
+    stack.enter_context(ControlServer(platform, path, lock, metrics))
+    if scraped is not None:
+        stack.enter_context(scraped)
     print(f"scenario {platform.scenario.name} runs; its control socket is {path}", flush=True)
+    if scraped is not None:
+        print(f"its metrics are at {scraped.url}", flush=True)

@@ -1,4 +1,7 @@
-"""The control socket's server: POST /call carries one call, as JSON, over HTTP on a UNIX socket."""
+"""The control socket's server, HTTP on a UNIX socket: calls as JSON, and two things to look at.
+
+POST /call carries one call; GET /inspect/PATH gives the state, and GET /metrics the counters for Prometheus.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +9,46 @@ import json
 import logging
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import Any
+from urllib.parse import unquote
 
 from siov.control.calls import Call, methods, plain
 from siov.control.socket import ListeningSocket
 from siov.errors import SiovError
+from siov.observe.metrics import CONTENT_TYPE
 
 log = logging.getLogger("siov")
 
 MAX_BODY = 1 << 20
 MAX_CLIENTS = 32  # connections at a time; a further one is closed
+JSON = "application/json"
 PATIENCE = 30.0  # seconds that a silent client is kept
+OFFERED = "there are GET /, GET /metrics, GET /inspect/PATH and POST /call"
 
 
 class ControlServer:
     """Serves a platform's calls at `path`, one after the other, while it is entered as a context.
 
     Each call is made under `lock`. Whoever may open the socket, its owner, may call all that there is.
+    `metrics` gives what GET /metrics answers, in Prometheus' text format.
     """
 
-    def __init__(self, platform: object, path: Path, lock: AbstractContextManager[Any] | None = None) -> None:
+    def __init__(
+        self,
+        platform: object,
+        path: Path,
+        lock: AbstractContextManager[Any] | None = None,
+        metrics: Callable[[], str] | None = None,
+    ) -> None:
         self.path = path
         self._listening = ListeningSocket(path)
-        self._http = _HttpServer(self._listening, platform, lock or nullcontext())
+        self._http = _HttpServer(self._listening, platform, lock or nullcontext(), metrics)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.2,), name="control")
 
     def start(self) -> None:
@@ -61,13 +76,18 @@ class _HttpServer(ThreadingMixIn, UnixStreamServer):
     daemon_threads = False  # so that server_close waits for them
 
     def __init__(
-        self, listening: ListeningSocket, platform: object, lock: AbstractContextManager[Any]
+        self,
+        listening: ListeningSocket,
+        platform: object,
+        lock: AbstractContextManager[Any],
+        metrics: Callable[[], str] | None,
     ) -> None:
         super().__init__(str(listening.path), _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listening.socket
         self.platform = platform
         self.lock = lock
+        self.metrics = metrics
         self.one_at_a_time = threading.Lock()
         self.stopping = False
         self._clients: set[Any] = set()  # of this and the clients' threads; each step on it is atomic
@@ -98,14 +118,24 @@ class _HttpServer(ThreadingMixIn, UnixStreamServer):
             data = json.loads(body)
         except (ValueError, RecursionError) as why:
             return HTTPStatus.BAD_REQUEST, {"error": f"the call is not JSON: {why}", "errno": None}
+        return self.answer(lambda: {"result": Call.from_json(data).run(self.platform)})
+
+    def inspect(self, path: str) -> tuple[HTTPStatus, Any]:
+        """The state of everything, or of the part that a path leads to."""
+        call = Call("inspect", args={"path": path})
+        return self.answer(lambda: call.run(self.platform), HTTPStatus.NOT_FOUND)
+
+    def answer(
+        self, work: Callable[[], Any], refused: HTTPStatus = HTTPStatus.BAD_REQUEST
+    ) -> tuple[HTTPStatus, Any]:
+        """What some work gives, done when no other is; an error is one sentence with its errno."""
         try:
-            call = Call.from_json(data)
             with self.one_at_a_time, self.lock:
                 if self.stopping:
                     raise SiovError("the server is being stopped")
-                return HTTPStatus.OK, {"result": call.run(self.platform)}
+                return HTTPStatus.OK, work()
         except SiovError as why:
-            return HTTPStatus.BAD_REQUEST, {"error": str(why), "errno": getattr(why, "errno", None)}
+            return refused, {"error": str(why), "errno": getattr(why, "errno", None)}
         except Exception as why:
             log.error("a control call failed", exc_info=why)
             message = f"the server failed at this call: {type(why).__name__}: {why}"
@@ -121,16 +151,21 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
 
     def do_GET(self) -> None:
-        if self.path == "/":
+        path = self.path.partition("?")[0]
+        if path == "/":
             self._answer(HTTPStatus.OK, {"methods": methods()})
+        elif path == "/metrics" and self.server.metrics is not None:
+            self._answer(*self.server.answer(self.server.metrics), kind=CONTENT_TYPE)
+        elif path == "/inspect" or path.startswith("/inspect/"):
+            self._answer(*self.server.inspect(unquote(path).removeprefix("/inspect").strip("/")))
         else:
-            self._answer(HTTPStatus.NOT_FOUND, {"error": "there are GET / and POST /call", "errno": None})
+            self._answer(HTTPStatus.NOT_FOUND, {"error": OFFERED, "errno": None})
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
         if self.path != "/call":
             self.close_connection = True
-            self._answer(HTTPStatus.NOT_FOUND, {"error": "there are GET / and POST /call", "errno": None})
+            self._answer(HTTPStatus.NOT_FOUND, {"error": OFFERED, "errno": None})
         elif not (length.isascii() and length.isdigit()):
             self.close_connection = True
             self._answer(HTTPStatus.LENGTH_REQUIRED, {"error": "Content-Length is missing", "errno": None})
@@ -142,11 +177,15 @@ class _Handler(BaseHTTPRequestHandler):
             body = self.rfile.read(int(length))
             self._answer(*self.server.call(body))
 
-    def _answer(self, status: HTTPStatus, content: dict[str, Any]) -> None:
-        data = json.dumps(plain(content)).encode()
+    def _answer(self, status: HTTPStatus, content: Any, kind: str = JSON) -> None:
+        """JSON, and text of another kind as it is; an error is JSON in any case."""
+        if kind != JSON and isinstance(content, str):
+            data = content.encode()
+        else:
+            data, kind = json.dumps(plain(content)).encode(), JSON
         with suppress(BrokenPipeError, ConnectionResetError):
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
             if self.close_connection:
                 self.send_header("Connection", "close")

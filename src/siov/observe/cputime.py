@@ -6,39 +6,54 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 TASKS = Path("/proc/self/task")
 WORKER = "lan-worker-"  # how the core calls an adapter's threads
 
 
-def thread_times(adapters: Sequence[str] = ()) -> dict[str, tuple[int, int]]:
-    """Nanoseconds (run, waited) of each thread by its name, an adapter's workers as `nic0-worker0`.
+@dataclass(slots=True)
+class ThreadTimes:
+    """The times of threads, each by a name that it keeps: an adapter's workers are `nic0-worker0` and so on.
 
-    `adapters` are in the order in which their workers were started. Where the system does not tell of
-    threads, only the whole process is there, as `process`, and its waits are 0.
+    `adapters` are in the order in which their workers are started.
     """
-    found: dict[str, tuple[int, int]] = {}
-    names = {thread.native_id: thread.name for thread in threading.enumerate()}
-    seen: dict[str, int] = {}
-    try:
-        for tid in sorted(map(int, os.listdir(TASKS))):
+
+    adapters: Sequence[str] = ()
+    _workers: dict[int, str] = field(default_factory=dict)
+
+    def read(self) -> dict[str, tuple[int, int]]:
+        """Nanoseconds (run, waited) of each thread, of all together that share a name.
+
+        Where the system does not tell of threads, only the whole process is there, as `process`, and its
+        waits are 0.
+        """
+        found: dict[str, tuple[int, int]] = {}
+        named = {thread.native_id: thread.name for thread in threading.enumerate()}
+        try:
+            living = sorted(map(int, os.listdir(TASKS)))
+        except OSError:
+            living = []
+        self._workers = {tid: name for tid, name in self._workers.items() if tid in living}
+        for tid in living:
             times = _times(tid)
             if times is not None:
-                name = _name(names.get(tid) or _comm(tid), seen, adapters)
+                name = self._workers.get(tid) or named.get(tid) or self._name(tid, _comm(tid))
                 run, waited = found.get(name, (0, 0))
                 found[name] = run + times[0], waited + times[1]
-    except OSError:
-        found.clear()
-    return found or {"process": (time.process_time_ns(), 0)}
+        return found or {"process": (time.process_time_ns(), 0)}
 
-
-def _name(name: str, seen: dict[str, int], adapters: Sequence[str]) -> str:
-    if not name.startswith(WORKER):
+    def _name(self, tid: int, comm: str) -> str:
+        """A worker is of the first adapter of which this one is not there yet."""
+        if not comm.startswith(WORKER):
+            return comm
+        names = (f"{nic}-worker{comm.removeprefix(WORKER)}" for nic in self.adapters)
+        name = next((name for name in names if name not in self._workers.values()), None)
+        if name is None:
+            return comm
+        self._workers[tid] = name
         return name
-    nth = seen[name] = seen.get(name, -1) + 1
-    whose = adapters[nth] if nth < len(adapters) else f"nic{nth}"
-    return f"{whose}-worker{name.removeprefix(WORKER)}"
 
 
 def _times(tid: int) -> tuple[int, int] | None:

@@ -49,10 +49,10 @@ class Plot:
         parts.append(
             f'<text x="{WIDTH - RIGHT}" y="18" class="tick end">{escape(f"{prefix}{self.unit}")}</text>'
         )
-        for n in range(6):
-            x = _x(n / 5)
+        for at in _ticks(end):
+            x = _x(at / end)
             parts.append(
-                f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" class="tick middle">{end * n / 5:.3g} s</text>'
+                f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" class="tick middle">{at:.4g} s</text>'
             )
         for at, what in self.marks:
             x = _x(at / end)
@@ -82,6 +82,12 @@ def _x(part: float) -> float:
 
 def _y(part: float) -> float:
     return HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM)
+
+
+def _ticks(end: float) -> list[float]:
+    """Round seconds, at most six of them."""
+    step = _round_up(end / 6)
+    return [step * n for n in range(6) if step * n <= end * 0.97]
 
 
 def _round_up(value: float) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from siov._core import Nic
 from siov.hw.e810.function import E810Function
-from siov.observe.cputime import thread_times
+from siov.observe.cputime import ThreadTimes
 from siov.observe.series import Series
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ _DROPS = ("rx_no_desc", "rx_errors", "rx_filtered", "tx_errors")
 _SWITCHES = ("rx_frames", "rx_bytes", "tx_frames", "tx_bytes", "dropped")
 
 
-def read(platform: Platform) -> dict[str, int]:
+def read(platform: Platform, threads: ThreadTimes | None = None) -> dict[str, int]:
     """The counters of a server by name.
 
     `nic0/vsi5/rx_bytes` (also frames, tx_, `dropped`), `nic0/rx_bytes` as the sum of its VSIs,
     `nic0/port0/sent_bytes`, `nic0/atc/hits`, `nic0/interrupts` with `events`, `delayed`, `disabled`,
     `vtd0/iotlb_hit` and all others of the unit, `vtd0/faults`, `vtd0/invalidations`, `host/interrupts`,
     `vm1.0/rx_bytes` and the other totals of a guest's device, and in nanoseconds `cpu/guests` and
-    `wait/guests` for each thread.
+    `wait/guests` for each of the `threads`.
     """
     counts: dict[str, int] = {}
     nics = adapters(platform)
@@ -56,9 +56,7 @@ def read(platform: Platform) -> dict[str, int]:
         for seat, totals in tenants.loop.totals().items():
             if (guest := seats.get(seat)) is not None:
                 counts |= {f"{guest}/{what}": count for what, count in totals.items()}
-    # In virtual time there are no threads, and processors' time is none of the server's.
-    times = thread_times(list(nics)) if platform.virtual_time is None else {}
-    for thread, (run, waited) in times.items():
+    for thread, (run, waited) in threads.read().items() if threads is not None else ():
         counts[f"cpu/{thread}"], counts[f"wait/{thread}"] = run, waited
     return counts
 
@@ -123,7 +121,10 @@ class Sampler:
     @classmethod
     def of(cls, platform: Platform, interval: float = INTERVAL) -> Sampler:
         """Of a server, by its clock."""
-        return cls(lambda: read(platform), lambda: platform.clock.now() / 1e9, interval)
+        # In virtual time there are no threads, and processors' time is none of the server's.
+        real = platform.virtual_time is None
+        threads = ThreadTimes(list(adapters(platform))) if real else None
+        return cls(lambda: read(platform, threads), lambda: platform.clock.now() / 1e9, interval)
 
     def take(self) -> Mapping[str, int]:
         """Look once, now."""

@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 
 def command(*words: str | Path) -> list[str]:
@@ -51,6 +53,19 @@ def test_it_answers_on_the_default_socket_until_a_signal_ends_it_and_leaves_noth
         process.send_signal(number)
         assert process.wait(60) == 0
     assert list((tmp_path / "siov").iterdir()) == []
+
+
+def test_prometheus_scrapes_a_server_over_tcp_where_it_says(tmp_path):
+    with serving("--control", tmp_path / "c", "--metrics", "0") as process:
+        assert process.stdout is not None
+        told = process.stdout.readline()
+        assert told.startswith("its metrics are at http://127.0.0.1:")
+        with urllib.request.urlopen(told.split()[-1], timeout=60) as answer:
+            families = {f.name: f for f in text_string_to_metric_families(answer.read().decode())}
+        vdevs = [s for s in families["siov_vsi_tx_frames"].samples if s.labels["guest"]]
+        assert len(vdevs) == 8
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
 
 
 def test_a_killed_server_s_socket_does_not_stop_the_next_and_a_living_one_s_does(tmp_path):

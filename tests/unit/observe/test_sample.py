@@ -7,7 +7,7 @@ import pytest
 
 from siov.observe import sample
 from siov.observe.counters import Snapshot
-from siov.observe.cputime import thread_times
+from siov.observe.cputime import ThreadTimes
 from siov.observe.sample import Sampler, adapters, owners, read
 from siov.platform import Platform, build
 from siov.scenario import parse
@@ -107,22 +107,36 @@ def test_what_runs_is_in_the_processor_time_of_its_thread():
     thread = threading.Thread(target=spin, name="spinner")
     thread.start()
     deadline = time.monotonic() + 30
-    while thread_times().get("spinner", (0, 0))[0] < 40_000_000 and time.monotonic() < deadline:
+    while ThreadTimes().read().get("spinner", (0, 0))[0] < 40_000_000 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert thread_times()["spinner"][0] >= 40_000_000
+    assert ThreadTimes().read()["spinner"][0] >= 40_000_000
     stop.set()
     thread.join()
 
 
+def seen(times: ThreadTimes, names: set[str]) -> None:
+    """Threads of these names are there; a new one takes its name when it runs first."""
+    deadline = time.monotonic() + 30
+    while not names <= set(times.read()):
+        assert time.monotonic() < deadline, set(times.read())
+        time.sleep(0.01)
+
+
 def test_workers_bear_the_name_of_their_adapter(platform):
+    times, workers = ThreadTimes(["nic0", "nic1"]), {"nic0-worker0", "nic1-worker0"}
     with platform:
-        names = set(thread_times(["nic0", "nic1"]))
-    assert {"nic0-worker0", "nic1-worker0", "host-interrupts", "guests"} <= names
+        seen(times, workers | {"host-interrupts", "guests"})
+        # One that goes does not give its name to the other.
+        adapters(platform)["nic0"].stop()
+        assert workers & set(times.read()) == {"nic1-worker0"}
+        adapters(platform)["nic0"].start()
+        seen(times, workers)
+    assert not workers & set(times.read())
 
 
 def test_a_system_without_threads_files_still_tells_of_the_process(monkeypatch, tmp_path):
     monkeypatch.setattr("siov.observe.cputime.TASKS", tmp_path / "none")
-    [(name, (run, waited))] = thread_times().items()
+    [(name, (run, waited))] = ThreadTimes().read().items()
     assert (name, waited) == ("process", 0)
     assert run > 0
 
