@@ -10,10 +10,11 @@ from siov.guests.cpio import Cpio
 from siov.guests.modules import ModuleTree
 from siov.guests.packages import run_tool
 
-# Drivers of the devices that the tests serve or compare with, and what hands a device to user space.
+# Drivers of the devices that the tests serve or compare with, what hands a device to user space, and VLANs.
 MODULES = (
     *("iavf", "igb", "igbvf", "e1000e", "virtio_net"),
     *("vfio_pci", "vfio_iommu_type1", "uio_pci_generic"),
+    "8021q",
 )
 PROGRAMS = ("usr/bin/lspci", "usr/bin/setpci", "usr/sbin/ethtool", "usr/bin/iperf3")
 PCI_IDS = "usr/share/misc/pci.ids"

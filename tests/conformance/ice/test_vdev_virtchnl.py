@@ -2,7 +2,9 @@
 
 import pytest
 
-from siov.spec.virtchnl import Op, VfCaps, VfResource, VsiResource
+from siov.host.linux import LinuxError
+from siov.spec.e810 import RecipeId
+from siov.spec.virtchnl import Op, PromiscInfo, VfCaps, VfResource, VsiResource
 from siov.vdevs import vdcm_host
 
 from .vdcm import DYN_CTL01, ICR0_ENA1, ICR01, MBX, RSTAT, User, VdcmServer
@@ -74,3 +76,31 @@ def test_the_handler_of_vector_0_finds_the_cause_in_its_registers(server):
     assert avf.fired(0) == 1
     assert (avf.rd(ICR01), avf.rd(ICR0_ENA1)) == (1 << 30 | 1, 1 << 30)
     assert [op for op, _, _ in avf.take()] == [Op.VERSION]
+
+
+def test_only_a_trusted_guest_is_promiscuous_and_what_trust_changes_begins_with_a_reset(server, user):
+    everything = PromiscInfo.of(vsi_id=user.num, flags=3).data
+    file = f"/sys/bus/mdev/devices/{user.mdev.name}/trusted"
+
+    def rules() -> int:
+        return sum(lookup.recipe is RecipeId.PROMISC for lookup in server.pf.switch.of(user.num))
+
+    def promiscuous() -> bool:
+        begin(user, VfCaps.of(L2=1))
+        user.send(Op.CONFIG_PROMISCUOUS_MODE, everything)
+        server.pump()
+        assert user.take() == [(Op.CONFIG_PROMISCUOUS_MODE, 0, b"")]  # an untrusted one is not told
+        return rules() == 4  # unicast and multicast, from the port and from neighbours
+
+    assert not promiscuous()
+    server.pci.core.sysfs.write(file, "1\n")
+    assert server.pci.core.sysfs.read(file) == b"1\n"
+    assert promiscuous()
+    server.pci.core.sysfs.write(file, "1")  # nothing new: no reset
+    assert user.rd(MBX["ATQLEN"]) >> 31
+    server.pci.core.sysfs.write(file, "0")
+    assert not user.rd(MBX["ATQLEN"]) >> 31
+    assert not rules()
+    assert not promiscuous()
+    with pytest.raises(LinuxError, match="'yes' is not 1 or 0"):
+        server.pci.core.sysfs.write(file, "yes")

@@ -31,6 +31,7 @@ class Told:
 
     owner: VfOwner
     calls: list[object] = field(default_factory=list)
+    trusted: bool = False
     then: Callable[[int, bytes], None] | None = None
 
     def handle(self, op: int, data: bytes) -> None:

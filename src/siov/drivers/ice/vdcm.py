@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from siov.drivers.ice.adi import ice_create_adi
 from siov.drivers.ice.config import AVF, SIOV, Personality
 from siov.drivers.ice.vdcm_device import Attach, VdcmDevice
+from siov.drivers.ice.vdcm_sysfs import vdev_group
 from siov.drivers.ice.vdev import Compose
 from siov.drivers.ice.virtchnl import VfMessages
 from siov.host.linux import LinuxError
@@ -61,7 +62,7 @@ class IceVdcm:
     host: VdcmHost
     devices: dict[MdevDevice, VdcmDevice] = field(default_factory=dict)
     messages: VfMessages = field(init=False)  # of all of them, by VSI
-    mdev_attr_groups: tuple[AttributeGroup, ...] = ()
+    mdev_attr_groups: tuple[AttributeGroup, ...] = (vdev_group,)
 
     def __post_init__(self) -> None:
         self.messages = VfMessages(self.pf.services.clock)

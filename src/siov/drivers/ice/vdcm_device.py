@@ -28,6 +28,8 @@ REGIONS = (RegionIndex.BAR0, RegionIndex.BAR3, RegionIndex.CONFIG)
 class Messages(Protocol):
     """Who answers a guest's messages (virtchnl's VirtchnlVf); a guest's errors never leave it."""
 
+    trusted: bool  # whether the guest may be promiscuous, and has no narrow limits
+
     def handle(self, op: int, data: bytes) -> None:
         """A message has come."""
 
@@ -178,6 +180,26 @@ class VdcmDevice:
         """VFIO_DEVICE_RESET (ice_vdcm_reset): nothing lands in the guest's memory afterwards."""
         self._zap()
         self._ice_reset_vf(notify=True, empty=True)
+
+    # What its operator asks for.
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the guest may receive all frames, and have as many addresses and VLANs as it wants."""
+        return self.messages.trusted
+
+    def set_trusted(self, on: bool) -> None:
+        """Trust the guest or not (ice_set_vf_trust); a change resets the device, whose driver then asks anew.
+
+        EBUSY while the adapter is being reset.
+        """
+        with self.pf.lock:
+            if self.messages.trusted == on:
+                return
+            self._check_present()
+            self.messages.trusted = on
+            if self.opened:
+                self._ice_reset_vf(notify=True)
 
     # What virtchnl asks its owner for.
 

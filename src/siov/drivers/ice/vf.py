@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from errno import EEXIST, ENOENT, ENOMEM, ENOSPC
 from functools import partial
 from traceback import format_exc
@@ -134,6 +135,15 @@ class VirtchnlVf:
         """Tell the driver that a reset is coming, if it has asked for its resources."""
         if self.active:
             self._send(Op.EVENT, 0, RESET_IMPENDING)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the driver may receive all frames, and has the wide limits; change it before a reset."""
+        return self.limits.trusted
+
+    @trusted.setter
+    def trusted(self, on: bool) -> None:
+        self.limits = replace(self.limits, trusted=on)
 
     @property
     def queue_pairs(self) -> int:
