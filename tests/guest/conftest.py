@@ -1,9 +1,11 @@
 """Tests that boot Linux guests: all are marked `guest`, and all need the rig."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import served_vdevs
 
 from siov.errors import RigError
 from siov.guests.image import Rig
@@ -26,3 +28,17 @@ def rig() -> Rig:
         if os.environ.get("CI", "").lower() in ("true", "1"):
             pytest.fail(f"guest tests must run in CI: {error}", pytrace=False)
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[served_vdevs.Server]:
+    """A server of virtual devices that runs by itself."""
+    with served_vdevs.serve(tmp_path_factory.mktemp("vdevs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def pair(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[served_vdevs.Pair]:
+    """A server with two guests that have a link."""
+    with served_vdevs.pair(rig, tmp_path_factory.mktemp("pair")) as pair:
+        yield pair
