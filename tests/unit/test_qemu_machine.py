@@ -52,6 +52,20 @@ def test_every_device_is_alone_behind_a_root_port_of_its_own(rig: Rig) -> None:
     assert [port["addr"] for port in ports[:9:8]] == ["0x10.0", "0x11.0"]
 
 
+def test_spare_ports_are_empty_and_come_after_those_with_a_device(rig: Rig) -> None:
+    spec = GuestSpec(sockets=(Path("/run/a.sock"),), spare_ports=2)
+    devices = [json.loads(device) for device in values(command_line(rig, spec, "initrd", []), "-device")]
+    assert [device["id"] for device in devices] == ["port0", "vdev0", "port1", "port2"]
+    assert len({device["addr"] for device in devices if "addr" in device}) == 3
+
+
+def test_only_a_guest_that_may_reboot_outlives_a_reset(rig: Rig) -> None:
+    assert "-no-reboot" in command_line(rig, GuestSpec(), "initrd", [])
+    argv = command_line(rig, GuestSpec(reboot=True), "initrd", [])
+    assert "-no-reboot" not in argv
+    assert [w for w in values(argv, "-append")[0].split() if w.startswith("panic=")][-1] == "panic=0"
+
+
 def test_a_socket_path_with_a_comma_reaches_qemu_as_it_is(rig: Rig) -> None:
     devices = values(
         command_line(rig, GuestSpec(sockets=(Path("/run/a,b=c.sock"),)), "initrd", []), "-device"

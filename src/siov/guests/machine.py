@@ -4,10 +4,10 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from siov.errors import RigError
 from siov.guests.image import Rig
@@ -33,7 +33,9 @@ class GuestSpec:
     a PCI Express endpoint with its extended configuration space. `memory` is in MiB. `kernel` replaces the
     rig's kernel (and so fits none of its modules); `append` is put behind the kernel's command line. `viommu`
     gives the guest an Intel IOMMU, which vfio-pci in the guest needs. `trace` names QEMU's trace events.
-    `devices` are further arguments of QEMU's -device, such as "igb". A wrong value is a RigError.
+    `devices` are further arguments of QEMU's -device, such as "igb". `spare_ports` root ports more are empty,
+    for devices that are plugged in later. With `reboot` a guest that resets boots anew; without, that ends
+    it. A wrong value is a RigError.
     """
 
     sockets: tuple[Path, ...] = ()
@@ -46,6 +48,8 @@ class GuestSpec:
     viommu: bool = False
     trace: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    spare_ports: int = 0
+    reboot: bool = False
 
     def __post_init__(self) -> None:
         if self.memory < 128:
@@ -54,24 +58,31 @@ class GuestSpec:
             raise RigError(f"a guest can't have {self.smp} processors; from 1 to 255 are possible")
         if self.accel not in get_args(Accelerator):
             raise RigError(f"there is no accelerator {self.accel}; have {', '.join(get_args(Accelerator))}")
-        if len(self.sockets) > _PORTS_MAX:
-            raise RigError(f"a guest has room for {_PORTS_MAX} devices, not {len(self.sockets)}")
+        if self.spare_ports < 0:
+            raise RigError(f"a guest can't have {self.spare_ports} spare ports; 0 or more are possible")
+        if (ports := len(self.sockets) + self.spare_ports) > _PORTS_MAX:
+            raise RigError(f"a guest has room for {_PORTS_MAX} devices, not {ports}")
 
     def check(self) -> None:
         """Raise a RigError unless the sockets and the kernel are there for QEMU to open."""
         for path in self.sockets:
-            if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
-                raise RigError(f"socket path {path} is longer than the {_SOCKET_PATH_MAX} bytes possible")
-            try:
-                there = stat.S_ISSOCK(path.stat().st_mode)
-            except OSError as error:
-                raise RigError(f"there is no vfio-user socket {path}: {error.strerror}") from error
-            if not there:
-                raise RigError(f"{path} is not a socket; give the path that a device is served on")
+            check_socket(path)
         if self.kernel is not None and not self.kernel.is_file():
             raise RigError(f"there is no kernel {self.kernel}; give a bzImage, or nothing for the rig's own")
         if self.accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
             raise RigError("/dev/kvm is not there or not open to this user; use the accelerator tcg")
+
+
+def check_socket(path: Path) -> None:
+    """Raise a RigError unless a vfio-user socket is there for QEMU to open."""
+    if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
+        raise RigError(f"socket path {path} is longer than the {_SOCKET_PATH_MAX} bytes possible")
+    try:
+        there = stat.S_ISSOCK(path.stat().st_mode)
+    except OSError as error:
+        raise RigError(f"there is no vfio-user socket {path}: {error.strerror}") from error
+    if not there:
+        raise RigError(f"{path} is not a socket; give the path that a device is served on")
 
 
 def parse_memory(text: str) -> int:
@@ -91,7 +102,8 @@ def command_line(
     """
     argv = [
         *rig.qemu_argv(),
-        *("-no-user-config", "-nodefaults", "-no-reboot"),
+        *("-no-user-config", "-nodefaults"),
+        *(() if spec.reboot else ("-no-reboot",)),
         *("-run-with", "exit-with-parent=on"),
         *("-display", "none"),
         *_accelerator(spec),
@@ -101,14 +113,16 @@ def command_line(
         *("-smp", str(spec.smp)),
         *("-kernel", str(spec.kernel or rig.vmlinuz)),
         *("-initrd", initrd),
-        *("-append", " ".join(filter(None, (*_APPEND, _viommu_append(spec), append, spec.append)))),
+        *("-append", " ".join(filter(None, (*_APPEND, *_spec_append(spec), append, spec.append)))),
     ]
     for serial in serials:
         argv += ["-serial", serial]
     if spec.viommu:  # before the devices that it is to translate for
         argv += ["-device", "intel-iommu,caching-mode=on"]
     for index, path in enumerate(spec.sockets):
-        argv += ["-device", _root_port(index), "-device", _vfio_user(index, path)]
+        argv += ["-device", _root_port(index), "-device", json.dumps(vfio_user_device(index, path))]
+    for index in range(len(spec.sockets), len(spec.sockets) + spec.spare_ports):
+        argv += ["-device", _root_port(index)]
     for device in spec.devices:
         argv += ["-device", device]
     for pattern in spec.trace:
@@ -123,8 +137,11 @@ def _accelerator(spec: GuestSpec) -> list[str]:
     return ["-accel", "kvm,kernel-irqchip=split" if spec.viommu else "kvm", "-cpu", "host"]
 
 
-def _viommu_append(spec: GuestSpec) -> str:
-    return "intel_iommu=on" if spec.viommu else ""
+def _spec_append(spec: GuestSpec) -> Iterator[str]:
+    if spec.viommu:
+        yield "intel_iommu=on"
+    if spec.reboot:  # a kernel that panics must not look like one that was to boot again
+        yield "panic=0"
 
 
 def _root_port(index: int) -> str:
@@ -142,12 +159,11 @@ def _root_port(index: int) -> str:
     )
 
 
-def _vfio_user(index: int, path: Path) -> str:
-    return json.dumps(
-        {
-            "driver": "vfio-user-pci",
-            "id": f"vdev{index}",
-            "bus": f"port{index}",
-            "socket": {"type": "unix", "path": str(path.absolute())},
-        }
-    )
+def vfio_user_device(index: int, path: Path) -> dict[str, Any]:
+    """The device on a socket, behind root port `index`, as QEMU's -device and device_add take it."""
+    return {
+        "driver": "vfio-user-pci",
+        "id": f"vdev{index}",
+        "bus": f"port{index}",
+        "socket": {"type": "unix", "path": str(path.absolute())},
+    }

@@ -7,15 +7,17 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from siov.errors import RigError
 from siov.guests import initramfs
 from siov.guests.agent import Agent, AgentError, AgentTimeoutError
 from siov.guests.image import Rig
-from siov.guests.machine import GuestSpec, command_line
+from siov.guests.machine import GuestSpec, check_socket, command_line, vfio_user_device
 from siov.guests.process import Process
+from siov.guests.qmp import Qmp, QmpError
 
 __all__ = [
     "Guest",
@@ -94,6 +96,8 @@ class Guest:
         self._process: Process | None = None
         self._line: socket.socket | None = None
         self._agent: Agent | None = None
+        self._qmp_line: socket.socket | None = None
+        self._qmp: Qmp | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -111,8 +115,9 @@ class Guest:
         self.spec.check()
         rig = self._rig or Rig.find()
         self._line, agent_end = socket.socketpair()
+        self._qmp_line, qmp_end = socket.socketpair()
         console, console_end = socket.socketpair()
-        with agent_end, console_end, _initrd(rig, self._files) as initrd:
+        with agent_end, console_end, qmp_end, _initrd(rig, self._files) as initrd:
             ends = {"console": console_end.fileno(), "agent": agent_end.fileno()}
             argv = command_line(
                 rig,
@@ -121,6 +126,8 @@ class Guest:
                 serials=[f"chardev:{name}" for name in ends],
                 append="siov.agent=ttyS1",
             )
+            ends["qmp"] = qmp_end.fileno()
+            argv += ["-qmp", "chardev:qmp"]
             for name, fd in ends.items():
                 argv += ["-chardev", f"socket,id={name},fd={fd}"]
             try:
@@ -131,6 +138,7 @@ class Guest:
                 self.kill()
                 raise GuestError(f"QEMU can't be started: {error}") from error
         self._agent = Agent(self._line)
+        self._qmp = Qmp(self._qmp_line)
         with self._dialogue(f"the guest did not boot within {timeout:g} s") as agent:
             agent.wait_ready(timeout)
 
@@ -165,6 +173,48 @@ class Guest:
         if status:
             raise GuestError(f"the guest could not write {path}", self._console_tail())
 
+    def reboot(self, timeout: float = BOOT_TIMEOUT) -> None:
+        """Have the kernel boot again, and return once it runs scripts; its spec must say `reboot`."""
+        self._may_reset()
+        # After the answer, which a script that reboots at once would take with it.
+        self.check("(usleep 200000; reboot -f) >/dev/null 2>&1 &")
+        self._wait_booted(timeout)
+
+    def reset(self, timeout: float = BOOT_TIMEOUT) -> None:
+        """Reset the machine, without a word to its kernel, and return once it has booted again.
+
+        Its spec must say `reboot`.
+        """
+        self._may_reset()
+        self.qmp("system_reset")
+        self._wait_booted(timeout)
+
+    def qmp(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
+        """Run a command of QEMU's machine protocol; what it returns. GuestError if it is refused."""
+        try:
+            return self._monitor().execute(command, arguments)
+        except QmpError as error:
+            raise self._qmp_failed(error) from None
+
+    def wait_event(self, name: str, timeout: float) -> dict[str, Any]:
+        """Wait for an event that QEMU tells of, such as DEVICE_DELETED, after `qmp`; its data."""
+        try:
+            return self._monitor().wait_event(name, timeout)
+        except QmpError as error:
+            raise self._qmp_failed(error) from None
+
+    def plug(self, port: int, path: Path) -> None:
+        """Put the device on a socket behind root port `port`: those of the spec's sockets, then spare ones.
+
+        When this returns QEMU has it; the guest's kernel finds it a little later.
+        """
+        check_socket(path)
+        self.qmp("device_add", vfio_user_device(port, path))
+
+    def unplug(self, port: int) -> None:
+        """Ask the guest to let go of the device behind a port: DEVICE_DELETED follows when it is gone."""
+        self.qmp("device_del", {"id": f"vdev{port}"})
+
     def shutdown(self, timeout: float = 30.0) -> None:
         """Power the guest off in order, and wait for its end; GuestTimeoutError if it had to be killed."""
         process = self._started()
@@ -181,9 +231,10 @@ class Guest:
         """End the guest at once and wait until it is gone; no harm if it is gone already."""
         if self._process is not None:
             self._process.kill()
-        if self._line is not None:
-            self._line.close()
-        self._agent = None
+        for line in (self._line, self._qmp_line):
+            if line is not None:
+                line.close()
+        self._agent = self._qmp = None
 
     @property
     def console(self) -> str:
@@ -210,6 +261,26 @@ class Guest:
             raise GuestError("this guest has not been started")
         return self._process
 
+    def _monitor(self) -> Qmp:
+        self._started()
+        if self._qmp is None:
+            raise GuestError("the guest is gone")
+        return self._qmp
+
+    def _qmp_failed(self, error: QmpError) -> GuestError:
+        if error.kind or not self._started().wait(timeout=5.0):
+            return GuestError(str(error), self._console_tail())
+        self.kill()
+        return self._post_mortem(str(error))
+
+    def _may_reset(self) -> None:
+        if not self.spec.reboot:
+            raise GuestError("this guest ends when it resets; make it of a spec with reboot=True")
+
+    def _wait_booted(self, timeout: float) -> None:
+        with self._dialogue(f"the guest did not boot again within {timeout:g} s") as agent:
+            agent.wait_ready(timeout)
+
     def _console_tail(self) -> str:
         return "\n".join(self.console.splitlines()[-_TAIL_LINES:])
 
@@ -223,6 +294,8 @@ class Guest:
             yield self._agent
         except AgentTimeoutError:
             self.kill()
+            if self.spec.reboot and "Kernel panic - not syncing" in self.console:
+                raise self._post_mortem(silence) from None  # it does not end by itself
             raise GuestTimeoutError(silence, self._console_tail()) from None
         except AgentError as error:
             process.wait(timeout=5.0)
