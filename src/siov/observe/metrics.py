@@ -176,7 +176,7 @@ def _of_units(platform: Platform) -> Iterator[Family]:
 
 def _of_host(platform: Platform) -> Iterator[Family]:
     taken = _counter("siov_host_interrupts", "Interrupts that the host's handlers took")
-    taken.add(sum(dict(platform.irqs.interrupts()).values()))
+    taken.add(sum(list(platform.irqs.counts.values())))
     spurious = _counter("siov_host_interrupts_spurious", "Interrupts that no handler had asked for")
     spurious.add(platform.irqs.spurious)
     vdevs = _gauge("siov_mdevs", "Mediated devices that exist")

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from siov._core import Nic
@@ -26,7 +27,7 @@ RECENT = 1.0  # seconds that "now" is: what is shown live is the mean over them
 
 _VSI = ("rx_frames", "rx_bytes", "tx_frames", "tx_bytes")
 _DROPS = ("rx_no_desc", "rx_errors", "rx_filtered", "tx_errors")
-_SWITCHES = ("rx_frames", "rx_bytes", "tx_frames", "tx_bytes", "dropped")
+_SWITCHED = (*_VSI, "dropped")
 
 
 def read(platform: Platform, threads: ThreadTimes | None = None) -> dict[str, int]:
@@ -49,13 +50,13 @@ def read(platform: Platform, threads: ThreadTimes | None = None) -> dict[str, in
         counts[f"{name}/faults"] = sum(iommu.faults.counts.values()) + iommu.faults.overflows
         kinds = iommu.queue.counts
         counts[f"{name}/invalidations"] = sum(n for kind, n in kinds.items() if kind != "wait")
-    counts["host/interrupts"] = sum(dict(platform.irqs.interrupts()).values())
+    counts["host/interrupts"] = sum(list(platform.irqs.counts.values()))
     tenants = platform.tenants
     if tenants is not None:
         seats = {tenant.seat: tenant.name for tenant in list(tenants.all.values())}
         for seat, totals in tenants.loop.totals().items():
             if (guest := seats.get(seat)) is not None:
-                counts |= {f"{guest}/{what}": count for what, count in totals.items()}
+                counts.update(zip(_below(guest, tuple(totals)), totals.values(), strict=True))
     for thread, (run, waited) in threads.read().items() if threads is not None else ():
         counts[f"cpu/{thread}"], counts[f"wait/{thread}"] = run, waited
     return counts
@@ -80,22 +81,26 @@ def owners(platform: Platform) -> dict[str, str]:
     return found
 
 
+@lru_cache(1 << 16)
+def _below(where: str, what: tuple[str, ...]) -> tuple[str, ...]:
+    """Names below a name: made once, for they are asked for with each look."""
+    return tuple([f"{where}/{one}" for one in what])
+
+
 def _adapter(counts: dict[str, int], name: str, state: Mapping[str, Any]) -> None:
-    sums = dict.fromkeys(_VSI, 0)
+    sums = [0] * len(_VSI)
     dropped = sum(state["dropped"].values())
     for number, row in state["vsis"].items():
-        where = f"{name}/vsi{number}/"
-        for what in _VSI:
-            counts[where + what] = row[what]
-            sums[what] += row[what]
-        counts[where + "dropped"] = lost = sum(row[what] for what in _DROPS)
+        flow = [row[what] for what in _VSI]
+        lost = sum([row[what] for what in _DROPS])
+        counts.update(zip(_below(f"{name}/vsi{number}", _SWITCHED), (*flow, lost), strict=True))
+        sums = [total + count for total, count in zip(sums, flow, strict=True)]
         dropped += lost
     for port, found in state["ports"].items():
         counts |= {f"{name}/{port}/{what}": count for what, count in found["counters"].items()}
-    counts |= {f"{name}/{what}": count for what, count in sums.items()}
+    counts.update(zip(_below(name, _SWITCHED), (*sums, dropped), strict=True))
     counts |= {f"{name}/atc/{what}": count for what, count in state["atc"].items() if what != "held"}
     counts |= {f"{name}/{what}": count for what, count in state["interrupts"].items()}
-    counts[f"{name}/dropped"] = dropped
 
 
 @dataclass(slots=True)

@@ -27,11 +27,17 @@ class Series:
 
     def add(self, time: float, counts: Mapping[str, int]) -> None:
         """Another point; a counter that was not there began at 0, one that is gone stays as it was."""
-        for name in counts.keys() - self.columns.keys():
-            self.columns[name] = array("Q", bytes(8 * len(self.times)))
-        for name, column in self.columns.items():
-            now = counts.get(name)
-            column.append((column[-1] if column else 0) if now is None else now)
+        columns, before = self.columns, len(self.times)
+        for name, count in counts.items():
+            try:
+                columns[name].append(count)
+            except KeyError:
+                columns[name] = array("Q", [0]) * before
+                columns[name].append(count)
+        if len(columns) != len(counts):
+            for column in columns.values():
+                if len(column) == before:
+                    column.append(column[-1])
         self.times.append(time)
         if len(self.times) > self.room:
             self._halve()
