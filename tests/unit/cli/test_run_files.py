@@ -65,6 +65,14 @@ def test_a_run_leaves_json_and_report_that_agree_and_says_what_limited_it(short,
     assert sorted(os.listdir(tmp_path)) == ["run.html", "run.json", "short.toml"]
 
 
+def test_a_server_without_guests_leaves_its_files_too(tmp_path, capsys):
+    scenario, report, data = (tmp_path / name for name in ("bare.toml", "run.html", "run.json"))
+    scenario.write_text('name = "bare"\n')
+    assert main(["run", str(scenario), "--report", str(report), "--json", str(data)]) == 0
+    assert [one["what"] for one in json.loads(data.read_text())["limits"]] == ["no traffic"]
+    assert html.fromstring(report.read_text()).findtext(".//h1") == "siov run: bare"
+
+
 def test_quiet_prints_the_result_only(short, capsys):
     assert main(["run", "--quiet", str(short)]) == 0
     lines = capsys.readouterr().out.splitlines()
