@@ -382,7 +382,7 @@ def build(scenario: Scenario | None = None, *, virtual_time: bool = False, seed:
     if machine.mmio64:
         outbound.append(Window(MMIO64_BASE, machine.mmio64, MMIO64_BASE, WindowKind.MEM64))
     root_complex = RootComplex(memory, outbound, [Window(0, machine.memory, 0)])
-    clock = Clock(virtual=virtual_time)
+    clock = Clock(virtual=True) if virtual_time else Clock()
     ports = plug(scenario, clock)
     nics = Nics(_engines(root_complex.core, clock), clock, ports)
     functions = build_topology(root_complex, scenario, nics)
