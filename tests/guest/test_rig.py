@@ -92,7 +92,7 @@ def test_a_script_that_takes_too_long_is_stopped_with_its_children_only(guest: G
 
 
 def test_every_module_of_the_rig_loads(guest: Guest) -> None:
-    names = "iavf igb igbvf e1000e virtio_net vfio-pci vfio_iommu_type1 uio_pci_generic"
+    names = "iavf igb igbvf e1000e virtio_net vfio-pci vfio_iommu_type1 uio_pci_generic 8021q"
     loaded = guest.check(f"set -e; for name in {names}; do modprobe $name; done; lsmod")
     there = {line.split()[0] for line in loaded.splitlines()}
     assert set(names.replace("-", "_").split()) <= there
