@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from siov._core import Nic, Port
 from siov.drivers.ice.pf import IcePf
 from siov.drivers.ice.vdcm_device import VdcmDevice
 from siov.drivers.ice.vsi import Vsi
 from siov.guests.image import Rig
 from siov.guests.qemu import Guest, GuestSpec
+from siov.hw.e810.function import E810Function
 from siov.platform import Platform, build
 from siov.scenario import parse
 from siov.spec.virtchnl import EthStats
@@ -83,17 +85,17 @@ class Served:
 
 
 class Server:
-    """A server with one adapter, nic0, whose port is on a bridge that returns frames; it runs by itself.
+    """A server with one adapter, nic0, and a bridge beside it with nobody else on it; it runs by itself.
 
-    `nic`, `ice` and `iommu` are further keys of these tables of the scenario.
+    `nic`, `ice` and `iommu` are further keys of these tables of the scenario. `port` is the bridge's; it
+    returns no frame until `port.set_reflective_relay(True)`.
     """
 
     def __init__(
         self, directory: Path, *, nic: dict[str, Any] | None = None, ice: dict[str, Any] | None = None,
         iommu: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        port = {"kind": "bridge", "to": "lan", "reflective_relay": True}
-        given = {"mac": "02:00:00:00:00:01", "ims": 64, "port": port, **(nic or {})}
+        given = {"mac": "02:00:00:00:00:01", "ims": 64, **(nic or {})}
         self.platform: Platform = build(
             parse(
                 {
@@ -108,6 +110,12 @@ class Server:
                 "a test",
             )
         )
+        function = self.platform.functions["nic0"]
+        assert isinstance(function, E810Function)
+        self.nic = function.device.engine
+        assert isinstance(self.nic, Nic)
+        (self.port,) = Port.bridge(1, self.platform.clock)
+        self.nic.attach_port(0, self.port)
         self.platform.boot()
         self.platform.start()
         self.platform.serve_vfio_user(directory)
