@@ -231,22 +231,24 @@ class Tenants:
         """Start traffic; the load's number at its sender.
 
         Frames of a capture go from the sender's address to the receiver's, whatever the file says; a receiver
-        compares what comes with the last capture that it was to get.
+        compares what comes with the last capture that it was to get. Without `count`, the file is sent once.
         """
         sender, receiver = self._tenant(spec.src), self._tenant(spec.dst)
         assert sender.seat is not None
         assert receiver.seat is not None
         sizes = list(spec.sizes or SIZES)
-        addresses = (sender.driver.mac, receiver.driver.mac) if spec.file is not None else None
+        count, addresses = spec.count, None
         if spec.file is not None:
+            addresses = sender.driver.mac, receiver.driver.mac
             self.loop.expect(receiver.seat, spec.file, addresses)
+            count = count or check_capture(spec.file, replay=True)
         return self.loop.send(
             sender.seat,
             spec.kind,
             receiver.driver.mac,
             flows=spec.flows,
             sizes=sizes if spec.kind in ("generate", "request") else None,
-            count=spec.count,
+            count=count,
             rate=spec.rate,
             depth=spec.depth,
             seed=spec.seed or self.seed,

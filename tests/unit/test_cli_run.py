@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from scapy.utils import PcapNgReader
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from scapy.utils import PcapNgReader, wrpcap
 
 from siov.cli.main import main
 
@@ -163,3 +165,27 @@ def test_a_link_can_only_be_cut_where_there_is_one(pair, capsys):
     assert (
         "the link-down of nic0: its port is plugged into nothing; give it a kind" in capsys.readouterr().err
     )
+
+
+def test_the_frames_of_a_capture_are_replayed_between_guests_and_compared_where_they_arrive(
+    pair, tmp_path, capsys
+):
+    frames = [Ether() / IP() / UDP(dport=53) / (bytes([n % 256]) * (n * 7 % 1400)) for n in range(100)]
+    wrpcap(str(tmp_path / "some.pcap"), frames)
+    replay = f'traffic=[{{kind="replay", src="vm1", dst="vm2", rate=2_000, file="{tmp_path / "some.pcap"}"}}]'
+    words = ["--set", replay, "--json", str(tmp_path / "a.json"), "--pcap", str(tmp_path / "a.pcapng")]
+    assert main(["run", str(pair), *words, "--set", "traffic.0.count=250"]) == 0, "over and over"
+    checked = json.loads((tmp_path / "a.json").read_text())["guests"]["vm2.0"]["checked"]
+    assert (checked["in_order"], checked["corrupt"], checked["foreign"]) == (250, 0, 0)
+    assert "every byte as sent, in order" in capsys.readouterr().out
+    with PcapNgReader(str(tmp_path / "a.pcapng")) as reader:
+        seen = {bytes(frame)[14:60] for frame in reader}
+    assert {bytes(frame).ljust(60, b"\0")[14:60] for frame in frames} <= seen
+
+
+def test_a_replay_without_count_ends_with_its_file(pair, tmp_path):
+    wrpcap(str(tmp_path / "some.pcap"), [Ether() / IP() / UDP() / (b"x" * n) for n in range(30)])
+    replay = f'traffic=[{{kind="replay", src="vm1", dst="vm2", file="{tmp_path / "some.pcap"}"}}]'
+    assert main(["run", str(pair), "--set", replay, "--json", str(tmp_path / "a.json")]) == 0
+    found = json.loads((tmp_path / "a.json").read_text())["guests"]
+    assert (found["vm1.0"]["senders"][0]["frames"], found["vm2.0"]["checked"]["in_order"]) == (30, 30)

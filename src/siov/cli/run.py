@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from siov import linux_guests
 from siov.cli import run_files, run_linux, scenario_args, watching
 from siov.cli.conclusion import conclude
 from siov.cli.guest_tables import devices, traffic
+from siov.cli.interrupts import ended_by_signals
 from siov.cli.limits import raise_file_limit
 from siov.cli.machine_tables import enumerate_and_tell
 from siov.cli.results import Results
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """Build, boot, run, print; exit status 1 when a guest received what it should not have."""
     if not 0 <= args.seed < 1 << 64:
         raise SiovError(f"--seed {args.seed}: 0 to 2^64 - 1")
-    with ExitStack() as stack:
+    with ended_by_signals(), ExitStack() as stack:
         files = RunFiles.opened(args, stack)
         raise_file_limit()
         scenario = scenario_args.chosen(args)
@@ -65,14 +67,22 @@ def run(args: argparse.Namespace) -> int:
         told = enumerate_and_tell(platform)
         if not args.quiet:
             print(told, flush=True)
-        stack.enter_context(watching.terminated())
-        try:
+        with _unloaded(platform):
             if rig is not None:
                 return run_linux.run(platform, rig, args, files)
             platform.boot_host()
             return _talk(platform, args, files)
-        finally:
-            platform.unload()
+
+
+@contextmanager
+def _unloaded(platform: Platform) -> Iterator[None]:
+    """A server that is unloaded afterwards, but for Ctrl-C: with the process, all of it ends."""
+    try:
+        yield
+    except Exception:
+        platform.unload()
+        raise
+    platform.unload()
 
 
 def _rig(args: argparse.Namespace, scenario: Scenario) -> Rig | None:

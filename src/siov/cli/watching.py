@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from types import FrameType
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from siov.observe.sample import Sampler
@@ -68,20 +64,3 @@ class Watching:
         """Take a sample if it is time: in virtual time no thread does, for it would not be the same twice."""
         if self.platform.virtual_time is not None:
             self.sampler.look_if_due()
-
-
-@contextmanager
-def terminated() -> Iterator[None]:
-    """SIGTERM ends the command as an exception does (status 143), so that nothing is left behind."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
