@@ -1,4 +1,4 @@
-"""What a run shows while it lasts : a live view, a line a second, or nothing."""
+"""What a run shows while it lasts: a live view, a line a second, or nothing."""
 
 from __future__ import annotations
 
