@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...] | None] = {
     "siov.scenario_iommu": None,
     "siov.scenario_set": None,
     "siov.events": None,
+    "siov.linux_guests": None,
     "siov.tenants": None,
     "siov.guest_ethtool": None,
     "siov.nics": None,
