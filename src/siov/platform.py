@@ -234,7 +234,10 @@ class Platform:
         mmio = self.watch.mmio
         self.watch.look_at_config(ECAM_BASE, ECAM_SIZE, self._function_name)
         self.host_bridge = pci_host_probe(mmio, self.firmware, self.pci)
-        memory = self.memory = PhysMem(mmio, KERNEL_END, self.scenario.machine.memory - KERNEL_END)
+        (_, low), *high = self.dram.ranges
+        memory = self.memory = PhysMem(mmio, KERNEL_END, low - KERNEL_END)
+        for at, size in high:
+            memory.extend(at, size)
         for dev in self.host_bridge.devices():
             name = self._function_name(dev.rid)
             if isinstance(self.functions.get(name), E810Function):
@@ -272,8 +275,19 @@ class Platform:
         """Start the embedded guests and their traffic."""
         if not self.scenario.guest:
             return
+        tenants = self.embedded()
+        for guest in self.scenario.guest:
+            tenants.add(guest)
+        for traffic in self.scenario.traffic:
+            tenants.send(traffic)
+
+    def embedded(self) -> Tenants:
+        """The embedded guests, to which others can be added; `ScenarioError` without adapter or PASIDs."""
+        if self.tenants is not None:
+            return self.tenants
+        if self.iommu is None or not self.iommu.scalable:
+            raise ScenarioError(f"{self.scenario.name} has no remapping unit in scalable mode for guests")
         assert self.memory is not None, "enumeration comes first"
-        assert self.iommu is not None, "a scenario with guests is checked for a unit"
         parents = {name: pf.dev.name for name, pf in self._loaded().pfs.items()}
         self.tenants = Tenants(
             self.memory,
@@ -290,10 +304,7 @@ class Platform:
         )
         if self.virtual_time is not None:
             self.virtual_time.have(self.tenants)
-        for guest in self.scenario.guest:
-            self.tenants.add(guest)
-        for traffic in self.scenario.traffic:
-            self.tenants.send(traffic)
+        return self.tenants
 
     def _loaded(self) -> IceModule:
         if self.ice is None:
@@ -381,7 +392,7 @@ def build(scenario: Scenario | None = None, *, virtual_time: bool = False, seed:
     ]
     if machine.mmio64:
         outbound.append(Window(MMIO64_BASE, machine.mmio64, MMIO64_BASE, WindowKind.MEM64))
-    root_complex = RootComplex(memory, outbound, [Window(0, machine.memory, 0)])
+    root_complex = RootComplex(memory, outbound, [Window(at, size, at) for at, size in memory.ranges])
     clock = Clock(virtual=True) if virtual_time else Clock()
     ports = plug(scenario, clock)
     nics = Nics(_engines(root_complex.core, clock), clock, ports)

@@ -36,7 +36,7 @@ VM_TABLES = 2 << 20  # bytes of a virtual machine's memory, from its address 0 o
 class Machine(Model):
     """The host: its memory and CPUs, and the address windows of its root complex, in bytes."""
 
-    memory: Size = Field(1 << 30, ge=64 << 20, le=2 << 30, multiple_of=2 << 20)
+    memory: Size = Field(1 << 30, ge=64 << 20, le=64 << 30, multiple_of=2 << 20)
     cpus: int = Field(16, ge=1, le=256)
     mmio32: Size = Field(960 << 20, ge=1 << 20, le=960 << 20)
     mmio64: Size = Field(256 << 30, ge=0, le=64 << 40)

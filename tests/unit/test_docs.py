@@ -195,7 +195,7 @@ def test_every_key_of_a_scenario_has_a_meaning_and_no_other_has_one(keys):
     ("row", "good", "bad"),
     [
         ("| `mmio32` | ", {"mmio32": "1M"}, {"mmio32": "961M"}),
-        ("| `memory` | ", {"memory": "2G"}, {"memory": "2049M"}),
+        ("| `memory` | ", {"memory": "64G"}, {"memory": "65537M"}),
     ],
 )
 def test_the_limits_that_the_page_tells_are_those_that_hold(keys, row, good, bad):

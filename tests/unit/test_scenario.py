@@ -204,7 +204,7 @@ BAD = {
         {"machine": {"memory": "much"}},
         ["machine.memory: 'much' is no size: write bytes, or a number with K, M, G or T"],
     ),
-    "more memory than there is room": ({"machine": {"memory": "3G"}}, ["machine.memory", "2147483648"]),
+    "more memory than there is room": ({"machine": {"memory": "65G"}}, ["machine.memory", "68719476736"]),
     "a missing name": ({"root_port": [{"at": "01.0"}]}, ["root_port[0].name: Field required"]),
     "a name with a blank": ({"root_port": [{"name": "r p", "at": "01.0"}]}, ["root_port[0].name", "'r p'"]),
     "a vendor past 16 bits": (scenario(function(vendor=0x10000)), ["function[0].vendor", "65535", "65536"]),

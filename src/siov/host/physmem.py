@@ -15,12 +15,12 @@ PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
 ZERO_PAGE = bytes(PAGE_SIZE)
 
-_CHUNK = 1 << 20  # the largest piece in which a run is zeroed
+_ZEROS = bytes(1 << 20)  # the largest piece in which a run is zeroed
 
 
 @dataclass(slots=True)
 class PhysMem:
-    """The pages from `base` to `base + size - 1`, reached through `mmio`, as the CPU does.
+    """The pages from `base` to `base + size - 1`, and of ranges added later, reached as the CPU does.
 
     `in_use` counts pages by what they are for ("root", "pasid", "second-stage", ...). EINVAL for a base or
     size that is not made of whole pages. Any thread may allocate and free.
@@ -35,12 +35,18 @@ class PhysMem:
     _lock: RLock = field(default_factory=RLock)
 
     def __post_init__(self) -> None:
-        if self.size <= 0 or (self.base | self.size) % PAGE_SIZE:
-            raise LinuxError(EINVAL, f"memory at {self.base:#x} of {self.size:#x} bytes is not whole pages")
-        first, pages = self.base >> PAGE_SHIFT, self.size >> PAGE_SHIFT
-        self._free = [{} for _ in range(pages.bit_length())]
+        size, self.size = self.size, 0
+        self.extend(self.base, size)
+
+    def extend(self, base: int, size: int) -> None:
+        """Have the pages of another range too, which overlaps none (add_memory). EINVAL as above."""
+        if size <= 0 or (base | size) % PAGE_SIZE:
+            raise LinuxError(EINVAL, f"memory at {base:#x} of {size:#x} bytes is not whole pages")
+        first, pages = base >> PAGE_SHIFT, size >> PAGE_SHIFT
+        self._free += [{} for _ in range(len(self._free), pages.bit_length())]
         for frame, order in _blocks(first, pages):
-            self._free[order][frame] = None
+            self._give(frame, order)
+        self.size += size
 
     @property
     def free_pages(self) -> int:
@@ -88,8 +94,8 @@ class PhysMem:
 
     def fill(self, address: int, size: int) -> None:
         """Zero `size` bytes."""
-        for at in range(address, address + size, _CHUNK):
-            self.mmio.write(at, bytes(min(_CHUNK, address + size - at)))
+        for at in range(address, address + size, len(_ZEROS)):
+            self.mmio.write(at, _ZEROS[: address + size - at])
 
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes of memory."""

@@ -5,14 +5,15 @@ from typing import Protocol
 from siov._core import HostMemory
 
 PAGE = 0x1000
+LOW = 2 << 30  # bytes of memory below 4 GiB at most: registers are there too
+HIGH = 4 << 30  # where the rest is
 
 
 class Dram(Protocol):
-    """Host memory from address 0 on, as the root complex reaches it."""
+    """Host memory, as the root complex reaches it."""
 
-    @property
-    def size(self) -> int:
-        """Bytes."""
+    def holds(self, at: int, size: int) -> bool:
+        """Whether all of a stretch of addresses is memory."""
 
     def read(self, at: int, size: int) -> bytes:
         """`size` bytes from an address."""
@@ -24,15 +25,26 @@ class Dram(Protocol):
 class HostDram:
     """Host memory that remapping units walk too: `size` bytes (a multiple of 2 MiB) from address 0 on.
 
-    Up to `end`, other memory may be put behind it into `core`, which devices reach and the CPU does not.
+    What is more than 2 GiB begins at 4 GiB; `ranges` are (first address, bytes). A page takes room once it
+    is written. Up to `end`, other memory may be put behind it into `core`, which devices reach and the CPU
+    does not. `MemoryError` when the system does not give the addresses.
+
     """
 
     def __init__(self, size: int, end: int = 0) -> None:
         self.size = size
-        self.core = HostMemory(max(size, end))
-        self.core.place(0, size)
+        low = min(size, LOW)
+        self.ranges = ((0, low),) if low == size else ((0, low), (HIGH, size - low))
+        self._low, self._end = low, sum(self.ranges[-1])
+        self.core = HostMemory(max(self._end, end))
+        for at, length in self.ranges:
+            self.core.place(at, length)
         self.read = self.core.read
         self.write = self.core.write
+
+    def holds(self, at: int, size: int) -> bool:
+        """Whether all of a stretch of addresses is memory."""
+        return at + size <= self._low or (at >= HIGH and at + size <= self._end)
 
 
 class SparseMemory:
@@ -56,6 +68,10 @@ class SparseMemory:
         self._check(at, len(data))
         for page, start, done, n in _pieces(at, len(data)):
             self._pages.setdefault(page, bytearray(PAGE))[start : start + n] = data[done : done + n]
+
+    def holds(self, at: int, size: int) -> bool:
+        """Whether all of a stretch of addresses is memory."""
+        return at >= 0 and at + size <= self.size
 
     def clear(self) -> None:
         """Everything reads as zero again."""

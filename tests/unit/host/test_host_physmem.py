@@ -76,3 +76,22 @@ def test_memory_that_is_not_whole_pages_is_refused(machine, base, size):
 def test_a_run_of_no_pages_is_refused(mem):
     with pytest.raises(LinuxError, match="0 pages of memory for x"):
         mem.alloc_pages(0, "x")
+
+
+def test_memory_that_is_added_is_given_out_too_and_never_joins_what_lies_elsewhere():
+    size = 1 << 20
+    mem = PhysMem(Machine(size=8 << 20), 2 << 20, size)
+    mem.extend(4 << 20, 2 * size)
+    assert mem.free_pages == 3 * size // PAGE_SIZE
+    big = mem.alloc_pages(2 * size // PAGE_SIZE, "big")  # larger than all that there was at first
+    small = mem.alloc_pages(size // PAGE_SIZE, "small")
+    assert (big, small) == (4 << 20, 2 << 20)
+    with pytest.raises(LinuxError, match="0 pages are free") as error:
+        mem.alloc_page("more")
+    assert error.value.errno == ENOMEM
+    mem.free(big)
+    mem.free(small)
+    assert mem.inspect()["size"] == 3 * size
+    with pytest.raises(LinuxError, match="is not whole pages") as error:
+        mem.extend(8 << 20, 100)
+    assert error.value.errno == EINVAL

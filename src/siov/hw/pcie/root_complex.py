@@ -1,5 +1,6 @@
 """The root complex: the CPU's accesses become TLPs, and devices' requests reach memory."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -88,7 +89,7 @@ class RootComplex:
         self.handler: int | None = None  # threading.get_ident() of the thread that runs the host's handlers
         self._handling = RLock()  # handlers of the host run one at a time, whoever delivers
         self._mapped: list[tuple[int, int, Nic, int]] = []
-        self._answering: list[CoreDevice] = []
+        self._answering: list[tuple[int, CoreDevice]] = []  # by the address of each of their BARs
 
     @property
     def units(self) -> Sequence[RemappingUnit]:
@@ -115,7 +116,7 @@ class RootComplex:
 
     def read(self, address: int, size: int) -> bytes:
         """The CPU reads `size` bytes at a physical address; all ones where nobody answers."""
-        if address + size <= self.memory.size:
+        if self.memory.holds(address, size):
             return self.memory.read(address, size)
         if self.trace is None:
             data = self.core.mmio_read(address, size)
@@ -140,13 +141,13 @@ class RootComplex:
 
     def write(self, address: int, data: bytes) -> None:
         """The CPU writes at a physical address; lost where nobody takes it."""
-        if address + len(data) <= self.memory.size:
+        if self.memory.holds(address, len(data)):
             self.memory.write(address, data)
             return
         if self.trace is None:
             firmware = self.core.mmio_write(address, data)
             if firmware is not None:
-                self._written(firmware)
+                self._written(address, firmware)
                 return
         for unit in self._units:
             if unit.covers(address, len(data)):
@@ -177,7 +178,8 @@ class RootComplex:
             translated = unit.translate(int(tlp.requester), tlp.address, write=isinstance(tlp, MWr))
             if translated is None:
                 return complete(tlp, HOST, status=CompletionStatus.UR)
-            tlp = replace(tlp, address=translated)
+            if translated != tlp.address:
+                tlp = replace(tlp, address=translated)
         for window in self.inbound:
             if window.covers(tlp.address, size):
                 return self._host_memory(tlp, window.translate(tlp.address), size)
@@ -222,7 +224,8 @@ class RootComplex:
 
     def _map_cores(self) -> None:
         """Tell the core at which addresses ports and BARs let the CPU reach its functions."""
-        found, answering = [], []
+        found: list[tuple[int, int, Nic, int]] = []
+        answering: list[tuple[int, CoreDevice]] = []
         for window in self.outbound:
             if window.kind is WindowKind.CONFIG:
                 continue
@@ -230,22 +233,23 @@ class RootComplex:
                 device = function.device
                 if not isinstance(device, CoreDevice) or (nic := device.registers) is None:
                     continue
-                answering.append(device)
-                found += [
+                mine = [
                     (at - window.target + window.base, bar.size, nic, bar.index)
                     for bar in function.bars
                     if first <= (at := function.bar_address(bar)) and at + bar.size - 1 <= last
                 ]
-        self._answering = answering
+                found += mine
+                answering += [(start, device) for start, *_ in mine]
+        self._answering = sorted(answering, key=lambda one: one[0])
         if found != self._mapped:
             self._mapped = found
             self.core.map_mmio(found)
 
-    def _written(self, firmware: bool) -> None:
+    def _written(self, address: int, firmware: bool) -> None:
         """A register of the core's was written: firmware answers, and what was caused is delivered."""
         if firmware:
-            for device in self._answering:
-                device.service()
+            at = bisect_right(self._answering, address, key=lambda one: one[0]) - 1
+            self._answering[at][1].service()
         if self.core.busy:
             self.settle()
 
@@ -275,7 +279,7 @@ class RootComplex:
         return completion
 
     def _host_memory(self, tlp: MRd | MWr, address: int, size: int) -> Cpl | None:
-        if address + size > self.memory.size:
+        if not self.memory.holds(address, size):
             return complete(tlp, HOST, status=CompletionStatus.UR)
         if isinstance(tlp, MWr):
             self.memory.write(address, tlp.data)
