@@ -176,6 +176,18 @@ def bench_translate(count: int) -> tuple[float, float, float, float]:
     legacy 4-level walks. `MemoryError` when there is no room for the tables.
     """
 
+class EventFd:
+    """An eventfd that does not block, closed when nobody holds it; `OSError` when there are no files left.
+
+    Who is told its number, as `Bus.connect` and `GuestLoop.add_pair` are, holds this file and no other.
+    """
+
+    def __init__(self) -> None: ...
+    def fileno(self) -> int:
+        """Its number."""
+    def take(self) -> bool:
+        """Whether it was signalled; it is zero again then."""
+
 class HostMemory:
     """Host physical memory: `size` bytes of address space, empty until something is placed in it."""
 
@@ -485,7 +497,7 @@ class GuestLoop:
         rxdid: int = 1,
         itr: int | None = None,
     ) -> int:
-        """Give a guest a pair of queues whose vector signals `eventfd` (it is duplicated); the pair's number.
+        """Give a guest a pair of queues whose vector signals `eventfd`; the pair's number.
 
         Rings and buffers (one of `buffer` bytes for each descriptor) are guest-physical addresses, tails and
         `dyn_ctl` guest-virtual ones. `itr` is in microseconds. Buffers are posted in the next turn.

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import select
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any
 from uuid import UUID
 
-from siov._core import Bus, Clock, GuestLoop, check_capture
+from siov._core import Bus, Clock, EventFd, GuestLoop, check_capture
 from siov.drivers.iavf import Iavf, IavfConfig, QueuePair
 from siov.errors import ScenarioError
 from siov.guests.embedded import DIRECT_MAP, EmbeddedVm, GuestVdev
@@ -51,17 +51,17 @@ class Waiting:
         else:
             self.threads.pump()
 
-    def wait(self, eventfd: int, seconds: float) -> bool:
+    def wait(self, eventfd: EventFd, seconds: float) -> bool:
         """Until an eventfd was signalled, at most so long; whether it was."""
         if self.virtual_time is not None:
-            return self.virtual_time.wait(lambda: taken(eventfd), seconds)
+            return self.virtual_time.wait(eventfd.take, seconds)
         if self.threads.running:
             poll = select.poll()
             poll.register(eventfd, select.POLLIN)
             poll.poll(seconds * 1000)
         else:
             self.threads.pump()
-        return taken(eventfd)
+        return eventfd.take()
 
 
 def check_captures(traffic: Iterable[TrafficSpec]) -> None:
@@ -72,15 +72,6 @@ def check_captures(traffic: Iterable[TrafficSpec]) -> None:
                 check_capture(spec.file, replay=True)
             except (OSError, ValueError) as why:
                 raise ScenarioError(f"the replay from {spec.src} to {spec.dst}: {why}") from None
-
-
-def taken(eventfd: int) -> bool:
-    """Whether an eventfd was signalled; it is zero again then."""
-    try:
-        os.eventfd_read(eventfd)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _number(exit_: dict[str, object]) -> int:
@@ -100,11 +91,18 @@ class Tenant:
     loop: GuestLoop
     seed: int = SEED
     driver: Iavf = field(init=False)
+    seats: dict[int, Tenant] = field(default_factory=dict)  # of all tenants, by their seats
     seat: int | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def start(self) -> None:
         """Bring the driver up, as insmod and ip link set up do; `IavfError` when it can't be."""
+        with self.lock:
+            self.probe()
+            self.up()
+
+    def probe(self) -> None:
+        """Have the driver find the device and agree with the PF: it has its vectors, and no queues yet."""
         spec = self.spec
         config = IavfConfig(
             queue_pairs=spec.queues,
@@ -117,6 +115,11 @@ class Tenant:
         with self.lock:
             self.driver = Iavf(self.vdev, self, config)
             self.driver.probe()
+
+    def up(self) -> None:
+        """Have the driver set its queues up, and frames move."""
+        spec = self.spec
+        with self.lock:
             core = self.vdev.guest.core.engine
             self.seat = self.loop.add(
                 core,
@@ -127,6 +130,7 @@ class Tenant:
                 vlan=spec.vlan,
                 tag=spec.vlan,
             )
+            self.seats[self.seat] = self
             if spec.vlan is not None:
                 self.driver.add_vlan(spec.vlan)
             self.driver.up()
@@ -138,6 +142,7 @@ class Tenant:
             if self.seat is not None:
                 self.driver.remove()
                 self.loop.remove(self.seat)
+                del self.seats[self.seat]
                 self.seat = None
 
     def service(self) -> None:
@@ -162,7 +167,7 @@ class Tenant:
             rx_buffers=pair.rx_buffers,
             rx_tail=pair.rx_tail,
             dyn_ctl=pair.dyn_ctl,
-            eventfd=self.vdev.eventfds[pair.vector],
+            eventfd=self.vdev.eventfds[pair.vector].fileno(),
             buffer=pair.buffer,
             rxdid=pair.rxdid,
             itr=pair.itr,
@@ -194,14 +199,20 @@ class Tenants:
     loop: GuestLoop = field(init=False)
     failures: list[Exception] = field(default_factory=list)
     _vpids: dict[str, int] = field(default_factory=dict)
+    _seats: dict[int, Tenant] = field(default_factory=dict)
+    _mail: select.epoll = field(default_factory=select.epoll)  # eventfds of mailboxes
+    _mail_of: dict[int, Tenant] = field(default_factory=dict)  # by the number of that file
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
         self.loop = GuestLoop(self.bus, self.clock)
 
-    def add(self, spec: GuestSpec) -> EmbeddedVm:
-        """Make a machine with its virtual devices, whose drivers are up; the errors of all that."""
+    def add(self, spec: GuestSpec, *, start: bool = True) -> EmbeddedVm:
+        """Make a machine with its virtual devices, created and opened; the errors of all that.
+
+        Their drivers are up, unless they are not to `start`: each tenant does that by itself then.
+        """
         taken = self._vpids.values()
         vpid = self._vpids[spec.name] = next(number for number in count(FIRST_VPID) if number not in taken)
         core = Core(f"{spec.name}-cpu0", self.dram.core, vpid=vpid)
@@ -222,9 +233,13 @@ class Tenants:
                 raise ScenarioError(f"{spec.name} has a device on {vdev.parent}, which ice could not probe")
             info = self.mdev.create(f"ice-{vdev.type}", vdev.uuid, self.parents[vdev.parent])
             device = vm.attach(self.mdev.core.find(info.uuid))
-            tenant = Tenant(vdev, f"{spec.name}.{number}", info.uuid, device, self.loop, self.seed)
+            tenant = Tenant(
+                vdev, f"{spec.name}.{number}", info.uuid, device, self.loop, self.seed, seats=self._seats
+            )
+            device.mail = partial(self._watch, tenant)
             self.all[spec.name, number] = tenant
-            tenant.start()
+            if start:
+                tenant.start()
         return vm
 
     def send(self, spec: TrafficSpec) -> int:
@@ -281,7 +296,7 @@ class Tenants:
 
     # The `Guests` of virtual time.
 
-    def bells(self) -> list[list[int]]:
+    def bells(self) -> list[list[EventFd]]:
         """The eventfds of each device; the first one is its mailbox's."""
         return [tenant.vdev.eventfds for tenant in self.all.values()]
 
@@ -309,6 +324,7 @@ class Tenants:
             if UUID(tenant.uuid) in self.mdev.core.devices:  # it went with its adapter, else
                 self.mdev.remove(tenant.uuid)
         self.all = {key: tenant for key, tenant in self.all.items() if key[0] != name}
+        self._mail_of = {file: one for file, one in self._mail_of.items() if one not in tenants}
         del self.vms[name], self._vpids[name]
 
     def close(self) -> None:
@@ -360,21 +376,26 @@ class Tenants:
     def _see_to(self, exits: Sequence[dict[str, object]]) -> None:
         for exit_ in exits:
             number = _number(exit_)
-            tenant = next((t for t in list(self.all.values()) if t.seat == number), None)
+            tenant = self._seats.get(number)
             if tenant is not None:
                 self.loop.resume(number, tenant.vdev.guest.handle_exit(exit_))
 
     def _service(self) -> None:
-        for tenant in list(self.all.values()):
+        for file, _ in self._mail.poll(0):
+            tenant = self._mail_of.get(file)
             # A driver that is at work for somebody takes messages itself; its eventfds are not ours then.
-            if not tenant.lock.acquire(blocking=False):
+            if tenant is None or not tenant.lock.acquire(blocking=False):
                 continue
             try:
-                # Vector 0 is the mailbox's.
-                if tenant.vdev.eventfds and taken(tenant.vdev.eventfds[0]):
+                if tenant.vdev.eventfds and tenant.vdev.eventfds[0].take():
                     tenant.service()
             finally:
                 tenant.lock.release()
+
+    def _watch(self, tenant: Tenant, eventfd: EventFd) -> None:
+        """The mailbox of a tenant has another eventfd; the one before leaves with its file."""
+        self._mail_of[eventfd.fileno()] = tenant
+        self._mail.register(eventfd.fileno(), select.EPOLLIN)
 
     def find(self, text: str) -> Tenant | None:
         """A device of a guest, by GUEST or GUEST.N."""

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Protocol
 from uuid import UUID
 
-from siov._core import Clock, GuestLoop, Nic, Stepper
+from siov._core import Clock, EventFd, GuestLoop, Nic, Stepper
 from siov.errors import ScenarioError
 from siov.scenario import Scenario
 from siov.threads import Threads
@@ -28,7 +28,7 @@ class Guests(Protocol):
     def loop(self) -> GuestLoop:
         """What moves their frames."""
 
-    def bells(self) -> Sequence[list[int]]:
+    def bells(self) -> Sequence[list[EventFd]]:
         """The eventfds of each guest's device; the first one is its mailbox's."""
 
     def see_to(self, exits: Sequence[dict[str, Any]]) -> None:
@@ -49,7 +49,7 @@ class VirtualTime:
     speeds: dict[str, int]  # of the adapters' ports, in Mbit/s, by function
     _guests: Guests | None = None
     _stepper: Stepper = field(init=False)
-    _bells: list[list[int]] = field(default_factory=list)
+    _bells: list[list[EventFd]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         engines = [(f.device.engine, self.speeds[f.name]) for f in self.threads.nics]
@@ -156,7 +156,7 @@ class VirtualTime:
         )
         if not known:
             self._stepper.set_guests(self._guests.loop if self._guests is not None else None)
-            self._stepper.set_bells([fds[0] for fds in bells if fds])
+            self._stepper.set_bells([eventfds[0].fileno() for eventfds in bells if eventfds])
             self._bells = bells
 
 

@@ -18,7 +18,7 @@ const SPIN: Duration = Duration::from_micros(150);
 #[derive(Debug)]
 pub enum Target {
     /// An eventfd is signalled; its owner may be anybody, and never holds us up.
-    Eventfd(OwnedFd),
+    Eventfd(Arc<OwnedFd>),
     /// A number goes up.
     Count(Arc<AtomicU64>),
 }

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -95,7 +96,7 @@ fn more_vectors_than_may_pend_are_counted_as_lost() {
 fn a_connected_vector_signals_its_target_and_does_not_pend() {
     let cpus = Cpus::default();
     let file = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
-    cpus.connect(0, 1, Target::Eventfd(file.try_clone().unwrap())).unwrap();
+    cpus.connect(0, 1, Target::Eventfd(file.try_clone().unwrap().into())).unwrap();
     let count = Arc::new(AtomicU64::new(0));
     cpus.connect(0, 2, Target::Count(Arc::clone(&count))).unwrap();
     for vector in [1, 2, 3, 1, 2, 3, 1, 2, 3] {
@@ -115,10 +116,13 @@ fn a_full_eventfd_holds_nobody_up_and_another_file_is_refused() {
     let cpus = Cpus::default();
     let full = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
     rustix::io::write(&full, &(u64::MAX - 1).to_ne_bytes()).unwrap();
-    cpus.connect(0, 1, Target::Eventfd(full)).unwrap();
+    cpus.connect(0, 1, Target::Eventfd(full.into())).unwrap();
     (0..10).for_each(|_| cpus.deliver(0, 1));
     let other = std::fs::File::open("/dev/null").unwrap();
-    assert_eq!(cpus.connect(0, 2, Target::Eventfd(other.into())), Err(BusError::NotAnEventfd));
+    assert_eq!(
+        cpus.connect(0, 2, Target::Eventfd(OwnedFd::from(other).into())),
+        Err(BusError::NotAnEventfd)
+    );
 }
 
 #[test]

@@ -1,17 +1,17 @@
 //! The bus of a machine's devices, for Python.
 
 use std::collections::HashSet;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use siov_bus::{Bus, BusError, Claim, Hpa, Target, Unanswered};
 use siov_iommu::{DeviceInvalidation, Rid};
 
+use crate::eventfd::hold;
 use crate::iommu::{PyHostMemory, PyRemappingUnit};
 use crate::nic::PyNic;
 
@@ -91,7 +91,7 @@ impl PyBus {
     }
 
     fn connect(&self, destination: u32, vector: u8, fd: RawFd) -> PyResult<()> {
-        let ours = duplicate(fd)?;
+        let ours = hold(fd)?;
         self.bus.cpus().connect(destination, vector, Target::Eventfd(ours)).map_err(error)
     }
 
@@ -119,13 +119,6 @@ impl PyBus {
         dict.set_item("lost", counted.lost)?;
         Ok(dict)
     }
-}
-
-/// A number of Python's is no file to borrow: the kernel looks it up, and gives us one of our own.
-pub fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
-    let ourselves = pidfd_open(getpid(), PidfdFlags::empty());
-    let ours = ourselves.and_then(|pid| pidfd_getfd(pid, fd, PidfdGetfdFlags::empty()));
-    ours.map_err(|error| PyOSError::new_err(format!("file {fd}: {error}")))
 }
 
 fn rids(scope: Option<HashSet<u16>>) -> Option<HashSet<Rid>> {

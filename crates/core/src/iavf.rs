@@ -15,7 +15,8 @@ use siov_iavf::{
     Transport, TxConfig, load_frames,
 };
 
-use crate::bus::{PyBus, duplicate};
+use crate::bus::PyBus;
+use crate::eventfd::hold;
 use crate::mmu::{PyCpuCore, fault_dict};
 use crate::port::PyClock;
 
@@ -113,7 +114,7 @@ impl PyGuestLoop {
         let (ring, entries, buffers, tail) = (rx_ring, rx_entries, rx_buffers, rx_tail);
         let rx = RxConfig { ring, entries, buffers, buffer, tail, rxdid };
         let pair = PairConfig { tx, rx, dyn_ctl, itr };
-        let fd = duplicate(eventfd)?;
+        let fd = hold(eventfd)?;
         py.detach(|| self.guests.add_pair(guest, &pair, fd)).map_err(error)
     }
 

@@ -4,6 +4,7 @@ mod bench;
 mod bus;
 mod capture;
 mod endpoint;
+mod eventfd;
 mod iavf;
 mod iommu;
 mod mmu;
@@ -27,6 +28,8 @@ mod _core {
     use super::capture::{PyCapture, check_capture};
     #[pymodule_export]
     use super::endpoint::{PyEndpoint, PyTestFunction};
+    #[pymodule_export]
+    use super::eventfd::PyEventFd;
     #[pymodule_export]
     use super::iavf::PyGuestLoop;
     #[pymodule_export]

@@ -63,7 +63,7 @@ pub struct Turn {
 struct Seat {
     guest: Guest,
     /// Eventfds of the pairs' vectors, by pair.
-    vectors: Vec<OwnedFd>,
+    vectors: Vec<Arc<OwnedFd>>,
     exit: Option<Exit>,
 }
 
@@ -130,7 +130,12 @@ impl GuestLoop {
     }
 
     /// Gives a guest a pair of queues whose vector signals an eventfd; the pair's number.
-    pub fn add_pair(&self, guest: u32, pair: &PairConfig, fd: OwnedFd) -> Result<usize, LoopError> {
+    pub fn add_pair(
+        &self,
+        guest: u32,
+        pair: &PairConfig,
+        fd: Arc<OwnedFd>,
+    ) -> Result<usize, LoopError> {
         self.visit(|state| {
             let seat = state.seats.get_mut(&guest).ok_or(LoopError::NoGuest(guest))?;
             rustix::io::ioctl_fionbio(&fd, true)?;

@@ -7,12 +7,12 @@ accesses are exits, and go to VFIO.
 
 from __future__ import annotations
 
-import os
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Protocol
 
-from siov._core import CpuCore
+from siov._core import CpuCore, EventFd
 from siov.guests.paging import GuestFormat, GuestMemory
 from siov.host.iommu import Ids, IntelIommu
 from siov.host.kvm import MemorySlot, Vm
@@ -58,7 +58,7 @@ class Rest(Protocol):
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
 
-    def wait(self, eventfd: int, seconds: float) -> bool:
+    def wait(self, eventfd: EventFd, seconds: float) -> bool:
         """Until an eventfd was signalled, at most so long; whether it was. It is zero again then."""
 
 
@@ -117,14 +117,12 @@ class EmbeddedVm:
 
     def read(self, address: int, size: int) -> bytes:
         """Bytes at a guest-physical address."""
-        return b"".join(
-            self.mem.mmio.read(self._reach(DIRECT_MAP + at, "r"), n) for at, n in _pieces(address, size)
-        )
+        return b"".join(self.mem.mmio.read(hpa, n) for _, hpa, n in self._pieces(address, size, "r"))
 
     def write(self, address: int, data: bytes) -> None:
         """Bytes to a guest-physical address."""
-        for at, n in _pieces(address, len(data)):
-            self.mem.mmio.write(self._reach(DIRECT_MAP + at, "w"), data[at - address : at - address + n])
+        for done, hpa, n in self._pieces(address, len(data), "w"):
+            self.mem.mmio.write(hpa, data[done : done + n])
 
     def read32(self, gva: int) -> int:
         """A register at a guest-virtual address; all ones where nothing is."""
@@ -175,10 +173,20 @@ class EmbeddedVm:
             "kvm": self.vm.inspect(),
         }
 
-    def _reach(self, gva: int, access: str) -> int:
-        hpa: int | None = self._access(gva, access).get("hpa")
-        assert hpa is not None, f"{self.name}: {gva:#x} is not memory of the guest"
-        return hpa
+    def _pieces(self, address: int, size: int, access: str) -> Iterator[tuple[int, int, int]]:
+        """A stretch of memory, accessed page by page: bytes before, where in the host's memory, bytes there.
+
+        A page is what both stages map as one: while writes are logged, the second stage has small ones.
+        """
+        done = 0
+        while done < size:
+            at = DIRECT_MAP + address + done
+            result = self._access(at, access)
+            hpa: int | None = result.get("hpa")
+            assert hpa is not None, f"{self.name}: {at:#x} is not memory of the guest"
+            n = min(size - done, (at | result["page"] - 1) + 1 - at)
+            yield done, hpa, n
+            done += n
 
     def _access(self, gva: int, access: str) -> dict[str, Any]:
         """An access with the exits on its way handled, but for those of trapped registers."""
@@ -223,7 +231,8 @@ class GuestVdev:
     def __init__(self, guest: EmbeddedVm, device: VfioDevice, number: int) -> None:
         self.guest, self.device, self.number = guest, device, number
         self.slots: dict[int, int] = {}  # page of BAR 0: memory slot
-        self.eventfds: list[int] = []
+        self.eventfds: list[EventFd] = []  # one for each vector
+        self.mail: Callable[[EventFd], None] | None = None  # is told each new one of vector 0, the mailbox's
         self._mapped = False
 
     @property
@@ -245,7 +254,7 @@ class GuestVdev:
         """Close the device: no mapping, no interrupt, no DMA."""
         if self.device.is_open:
             self.device.close()
-        self._close_eventfds()
+        self.eventfds = []
 
     def map_page(self, offset: int) -> bool:
         """Have a page of BAR 0 lead to the adapter; False when it is trapped."""
@@ -301,17 +310,18 @@ class GuestVdev:
 
     def enable_vectors(self, count: int) -> None:
         """Enable MSI-X with `count` vectors, each with an eventfd."""
-        self._close_eventfds()
-        self.eventfds = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(count)]
-        self.device.set_irqs(IrqIndex.MSIX, 0, self.eventfds)
+        self.eventfds = [EventFd() for _ in range(count)]
+        self.device.set_irqs(IrqIndex.MSIX, 0, [eventfd.fileno() for eventfd in self.eventfds])
         self._msix(1)
+        if self.mail is not None:
+            self.mail(self.eventfds[0])
 
     def disable_vectors(self) -> None:
         """Disable MSI-X."""
         if self.device.is_open:
             self._msix(0)
             self.device.disable_irqs(IrqIndex.MSIX)
-        self._close_eventfds()
+        self.eventfds = []
 
     def wait(self, vector: int, seconds: float) -> bool:
         """Wait for an interrupt; whether it came."""
@@ -334,19 +344,3 @@ class GuestVdev:
         at = MSIX_CAPABILITY + Msix.CONTROL.at
         control = Msix.CONTROL.from_bytes(self.config_read(at, 2))
         self.config_write(at, control.replace(EN=enable).to_bytes())
-
-    def _close_eventfds(self) -> None:
-        for fd in self.eventfds:
-            with suppress(OSError):
-                os.close(fd)
-        self.eventfds = []
-
-
-def _pieces(address: int, size: int) -> list[tuple[int, int]]:
-    """A stretch in pieces that lie in one page each."""
-    found, at, end = [], address, address + size
-    while at < end:
-        n = min(end, (at | PAGE_SIZE - 1) + 1) - at
-        found.append((at, n))
-        at += n
-    return found

@@ -310,8 +310,8 @@ impl Machine {
         };
         let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap();
         let theirs: OwnedFd = rustix::io::fcntl_dupfd_cloexec(&fd, 0).unwrap();
-        self.bus.cpus().connect(guest, VECTOR, Target::Eventfd(theirs)).unwrap();
-        self.guests.add_pair(number, &pair, fd).unwrap();
+        self.bus.cpus().connect(guest, VECTOR, Target::Eventfd(theirs.into())).unwrap();
+        self.guests.add_pair(number, &pair, fd.into()).unwrap();
     }
 
     /// The VSI with its queues, as the PF driver sets it up.
