@@ -3,6 +3,8 @@
 from errno import EINVAL, ENODEV, ENOSPC
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from siov.host.irq import FIRST_VECTOR, LAST_VECTOR, IrqVectors
 from siov.host.linux import LinuxError
@@ -270,6 +272,24 @@ def test_vectors_are_spread_over_the_cpus_and_each_message_names_its_cpu():
     assert [irq.cpu for irq in given] == [0, 1, 2, 0, 1, 2]
     assert {irq.vector for irq in given} == {FIRST_VECTOR, FIRST_VECTOR + 1}
     assert [irq.address for irq in given[:3]] == [0xFEE0_0000, 0xFEE0_1000, 0xFEE0_2000]
+
+
+@given(st.lists(st.integers(-1, 40), max_size=120))
+def test_the_next_vector_is_the_lowest_free_one_of_the_first_cpu_with_most_left(steps):
+    irqs, have = IrqVectors(cpus=3), set()
+    for step in steps:
+        if step >= 0 and have:
+            gone = sorted(have, key=lambda irq: (irq.cpu, irq.vector))[step % len(have)]
+            have.discard(gone)
+            irqs.free_irq(gone)
+            continue
+        load = [sum(irq.cpu == cpu for irq in have) for cpu in range(3)]
+        cpu = load.index(min(load))
+        taken = {irq.vector for irq in have if irq.cpu == cpu}
+        got = irqs.request_irq(lambda: None, "one")
+        assert (got.cpu, got.vector) == (cpu, next(n for n in range(FIRST_VECTOR, 256) if n not in taken))
+        have.add(got)
+    assert set(irqs.actions) == have
 
 
 def test_a_message_runs_the_handler_of_its_cpu_and_vector():

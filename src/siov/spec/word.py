@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as own
 from enum import Enum, IntEnum
-from typing import ClassVar, Self, overload
+from typing import ClassVar, Self, TypeVar, overload
 
 
 class SpecError(TypeError):
@@ -114,6 +114,9 @@ def bits(
     return Field(hi, lo, doc, access, reset, enum)
 
 
+AnyWord = TypeVar("AnyWord", bound="Word")
+
+
 class Word:
     """A value of `width` bits whose fields are class attributes; immutable and comparable by its raw value.
 
@@ -168,7 +171,7 @@ class Word:
     @classmethod
     def of(cls, **values: int) -> Self:
         """The word with the named fields set and all other bits zero."""
-        return cls(0).replace(**values)
+        return _made(cls, cls._put(0, values))
 
     @classmethod
     def initial(cls) -> Self:
@@ -180,18 +183,20 @@ class Word:
         """The word out of `width / 8` little-endian bytes."""
         if len(data) != cls.width // 8:
             raise ValueError(f"{cls.__name__} is {cls.width // 8} bytes; got {len(data)}")
-        return cls(int.from_bytes(data, "little"))
+        return _made(cls, int.from_bytes(data, "little"))
 
     def replace(self, **values: int) -> Self:
         """The word with the named fields changed."""
-        raw = self.raw
+        return _made(type(self), self._put(self.raw, values))
+
+    @classmethod
+    def _put(cls, raw: int, values: Mapping[str, int]) -> int:
         for name, value in values.items():
-            if name not in self.fields:
-                raise AttributeError(
-                    f"{type(self).__name__} has no field {name}; has {', '.join(self.fields)}"
-                )
-            raw = self.fields[name].put(raw, value)
-        return type(self)(raw)
+            field = cls.fields.get(name)
+            if field is None:
+                raise AttributeError(f"{cls.__name__} has no field {name}; has {', '.join(cls.fields)}")
+            raw = field.put(raw, value)
+        return raw
 
     def to_bytes(self) -> bytes:
         """The word as `width / 8` little-endian bytes."""
@@ -233,6 +238,16 @@ class Word:
     def __repr__(self) -> str:
         inside = " ".join(f"{name}={text}" for name, text in self.decode().items())
         return f"{type(self).__name__}({self.raw:#0{self.width // 4 + 2}x}: {inside})"
+
+
+def _made(cls: type[AnyWord], raw: int) -> AnyWord:
+    """A word of a raw value that is known to fit: they are made by the thousand for each command."""
+    word = cls.__new__(cls)
+    _set_raw(word, raw)
+    return word
+
+
+_set_raw = Word.__dict__["raw"].__set__
 
 
 def _check_names(cls: type[Word]) -> None:

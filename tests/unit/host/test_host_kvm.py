@@ -303,3 +303,22 @@ def test_inspect_tells_slots_ept_and_logs():
     assert seen["ept"]["tables"] == 1
     assert seen["dirty_logs"] == {0: {"pages": 2048, "dirty": 0}}
     assert seen["eptp"]["AD"] == "1"
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 30), st.integers(1, 6)), max_size=25))
+def test_a_slot_is_refused_exactly_when_its_id_or_an_address_is_taken(wanted):
+    _, _, guest = vm()
+    have: list[MemorySlot] = []
+    for number, page, pages in wanted:
+        slot = MemorySlot(number, page << 12, pages << 12, 8 * GIB)
+        free = all(one.id != slot.id and (one.end <= slot.gpa or slot.end <= one.gpa) for one in have)
+        if free:
+            guest.add_slot(slot)
+            have.append(slot)
+        else:
+            with pytest.raises(LinuxError, match="collides with") as refusal:
+                guest.add_slot(slot)
+            assert refusal.value.errno == EEXIST
+    for page in range(40):
+        owner = [one for one in have if one.gpa <= page << 12 < one.end]
+        assert guest.find_slot(page << 12) == (owner[0] if owner else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from siov.spec import vdev as spec
 from siov.spec.pcie import BarType, CapabilityId, Express, ExpressType, MemoryBar, Msix, Type0
@@ -37,6 +38,7 @@ SIOV = Personality("vdcm", spec.SIOV_DEVICE, spec.SIOV_BAR0, SIOV_SPACE, pages=T
 AVF = Personality("avf", spec.AVF_DEVICE, spec.AVF_BAR0, AVF_SPACE, pages=False)
 
 
+@cache
 def compose_config(personality: Personality, vectors: int) -> tuple[Row, ...]:
     """All registers of the configuration space of a virtual device with so many MSI-X vectors."""
     rows = [*_header(personality)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from errno import EINVAL, ENODEV, ENOSPC
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import Protocol
 
 from siov.host.linux import LinuxError
@@ -14,6 +14,7 @@ from siov.spec.msi import MsiAddress, MsiData, RemappableAddress, RemappableData
 Handler = Callable[[], None]
 
 FIRST_VECTOR, LAST_VECTOR = 0x20, 0xEF  # below are exceptions, above the system's own
+VECTORS = LAST_VECTOR - FIRST_VECTOR + 1  # of each CPU, for devices
 
 
 @dataclass(slots=True, frozen=True)
@@ -91,7 +92,12 @@ class IrqVectors:
     bypass: Bypass | None = None
     around: Callable[[Irq, str, Handler], None] | None = None  # runs the handler instead, and sees it
     _connected: set[Irq] = field(default_factory=set)
-    _load: Counter[int] = field(default_factory=Counter)  # vectors in use, by CPU
+    _free: list[list[int]] = field(init=False)  # vectors by CPU, each a heap
+    _most: list[tuple[int, int]] = field(init=False)  # heap of (vectors in use, CPU), some of before
+
+    def __post_init__(self) -> None:
+        self._free = [list(range(FIRST_VECTOR, LAST_VECTOR + 1)) for _ in range(self.cpus)]
+        self._most = [(0, cpu) for cpu in range(self.cpus)]
 
     def request_irq(self, handler: Handler, name: str, rid: int | None = None) -> Irq:
         """Allocate a free vector, on the CPU that has most; ENOSPC when there is none.
@@ -173,20 +179,32 @@ class IrqVectors:
         return ((name, self.counts[irq]) for irq, (name, _) in self.actions.items())
 
     def _claim(self, handler: Handler, name: str) -> Irq:
-        cpu = min(range(self.cpus), key=lambda n: self._load[n])
-        for vector in range(FIRST_VECTOR, LAST_VECTOR + 1):
-            irq = Irq(cpu, vector)
-            if irq not in self.actions:
-                self.actions[irq] = (name, handler)
-                self.counts[irq] = 0
-                self._load[cpu] += 1
-                return irq
-        total = self.cpus * (LAST_VECTOR - FIRST_VECTOR + 1)
-        raise LinuxError(ENOSPC, f"no interrupt vector is left for {name}: all {total} are taken")
+        cpu = self._least_loaded()
+        if not self._free[cpu]:
+            total = self.cpus * VECTORS
+            raise LinuxError(ENOSPC, f"no interrupt vector is left for {name}: all {total} are taken")
+        irq = Irq(cpu, heappop(self._free[cpu]))
+        self.actions[irq] = (name, handler)
+        self.counts[irq] = 0
+        heapreplace(self._most, (self._load(cpu), cpu))
+        return irq
 
     def _drop(self, irq: Irq) -> None:
         del self.actions[irq], self.counts[irq]
-        self._load[irq.cpu] -= 1
+        heappush(self._free[irq.cpu], irq.vector)
+        heappush(self._most, (self._load(irq.cpu), irq.cpu))
+        if len(self._most) > 4 * self.cpus:
+            self._most = [(self._load(cpu), cpu) for cpu in range(self.cpus)]
+            heapify(self._most)
+
+    def _load(self, cpu: int) -> int:
+        return VECTORS - len(self._free[cpu])
+
+    def _least_loaded(self) -> int:
+        """The first of the CPUs with the fewest vectors in use, which is then on top of the heap."""
+        while (top := self._most[0])[0] != self._load(top[1]):
+            heappop(self._most)  # of before: there is another one of this CPU
+        return top[1]
 
     def inspect(self) -> dict[str, object]:
         """Name and count by CPU and vector, and which of them are remapped by which entry."""

@@ -106,8 +106,10 @@ class Vm:
         self.table.check(slot.gpa, slot.size)
         if slot.hpa % PAGE_SIZE or slot.hpa < 0:
             raise LinuxError(EINVAL, f"{self.name}: slot {slot.id} is at {slot.hpa:#x}, which is not a page")
-        for other in self.slots.values():
-            if other.id == slot.id or (slot.gpa < other.end and other.gpa < slot.end):
+        n = bisect_right(self._order, slot.gpa, key=_gpa)
+        near = [self.slots.get(slot.id), *self._order[max(0, n - 1) : n + 1]]
+        for other in near:
+            if other and (other.id == slot.id or (slot.gpa < other.end and other.gpa < slot.end)):
                 raise LinuxError(
                     EEXIST,
                     f"{self.name}: slot {slot.id} at {slot.gpa:#x} of {slot.size:#x} bytes collides with "
@@ -117,7 +119,7 @@ class Vm:
             self.table.map(slot.gpa, slot.hpa, slot.size, self._rights(slot))
             self._eager.add(slot.id)
         self.slots[slot.id] = slot
-        self._order = sorted(self.slots.values(), key=lambda one: one.gpa)
+        self._order.insert(n, slot)
 
     def remove_slot(self, slot_id: int) -> None:
         """Take memory away; nothing of the machine can reach it once this returns. ENOENT."""
@@ -131,7 +133,7 @@ class Vm:
 
     def find_slot(self, gpa: int) -> MemorySlot | None:
         """The slot that an address is in."""
-        n = bisect_right(self._order, gpa, key=lambda one: one.gpa) - 1
+        n = bisect_right(self._order, gpa, key=_gpa) - 1
         return self._order[n] if n >= 0 and gpa < self._order[n].end else None
 
     def handle_ept_violation(self, gpa: int, access: Prot) -> bool:
@@ -301,3 +303,7 @@ class Vm:
             "vcpus": len(self.vcpus),
             "counts": dict(self.counts),
         }
+
+
+def _gpa(slot: MemorySlot) -> int:
+    return slot.gpa

@@ -149,10 +149,13 @@ class MdevCore:
 
     def find(self, uuid: UUID | str) -> MdevDevice:
         """The instance of that UUID; ENODEV naming those there are."""
-        known = list(self.devices.values())
-        found = next((mdev for mdev in known if mdev.name == str(uuid).lower()), None)
-        if found is None:
-            have = choices(mdev.name for mdev in known)
+        text = str(uuid).lower()
+        try:
+            found = self.devices.get(UUID(text))
+        except ValueError:
+            found = None
+        if found is None or found.name != text:  # UUID() takes other forms too
+            have = choices(mdev.name for mdev in list(self.devices.values()))
             raise LinuxError(ENODEV, f"no mdev {uuid}; there is {have}; list them with 'siov mdev list'")
         return found
 

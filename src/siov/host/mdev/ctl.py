@@ -47,13 +47,9 @@ class Mdevctl:
 
     def types(self, parent: str | None = None) -> Sequence[TypeInfo]:
         """The types of all parents, or of one; ENODEV when it is none."""
-        known = self._sysfs.listdir(CLASS)
-        if parent is not None and parent not in known:
-            raise LinuxError(ENODEV, f"{parent} is no mdev parent; there is {choices(known)}")
         return [
             self._type(each, name)
-            for each in known
-            if parent in (None, each)
+            for each in self._parents(parent)
             for name in self._sysfs.listdir(f"{CLASS}/{each}/mdev_supported_types")
         ]
 
@@ -68,14 +64,15 @@ class Mdevctl:
         Without `parent`, on the first parent that has one left. EINVAL for an unknown type, and the errors
         of a write to the type's `create`.
         """
-        types = self.types(parent)
-        offers = [each for each in types if each.id == type]
+        offers = [each for each in self._parents(parent) if self._offers(each, type)]
         if not offers:
-            have = choices(dict.fromkeys(each.id for each in types))
+            have = choices(dict.fromkeys(each.id for each in self.types(parent)))
             raise LinuxError(EINVAL, f"there is no mdev type {type!r}; there is {have}")
-        chosen = next((each for each in offers if each.available_instances > 0), offers[0])
+        # Who names a parent hears from that one why there is none left.
+        left = (each for each in offers if len(offers) == 1 or self._type(each, type).available_instances > 0)
+        chosen = next(left, offers[0])
         uuid = str(self._new_uuid()) if uuid is None else uuid
-        self._sysfs.write(f"{CLASS}/{chosen.parent}/mdev_supported_types/{type}/create", uuid)
+        self._sysfs.write(f"{CLASS}/{chosen}/mdev_supported_types/{type}/create", uuid)
         return self._info(uuid.lower())
 
     def list(self, parent: str | None = None) -> Sequence[MdevInfo]:
@@ -106,6 +103,17 @@ class Mdevctl:
     def inspect(self) -> dict[str, Any]:
         """The mdev core's parents and instances."""
         return self.core.inspect()
+
+    def _parents(self, parent: str | None) -> Sequence[str]:
+        known = self._sysfs.listdir(CLASS)
+        if parent is None:
+            return known
+        if parent not in known:
+            raise LinuxError(ENODEV, f"{parent} is no mdev parent; there is {choices(known)}")
+        return [parent]
+
+    def _offers(self, parent: str, name: str) -> bool:
+        return name in self._sysfs.listdir(f"{CLASS}/{parent}/mdev_supported_types")
 
     def _type(self, parent: str, name: str) -> TypeInfo:
         path = f"{CLASS}/{parent}/mdev_supported_types/{name}"

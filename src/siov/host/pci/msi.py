@@ -22,6 +22,7 @@ class MsixVectors:
     table: tuple[int, int]  # BAR, offset in it
     size: int
     given: dict[int, Irq] = field(default_factory=dict)
+    _hint: int = 0  # none below is free
 
     @property
     def irqs(self) -> list[Irq]:
@@ -40,7 +41,7 @@ class MsixVectors:
         CPUs or the remapping table are full.
         """
         if vector is None:
-            vector = next((n for n in range(self.size) if n not in self.given), None)
+            vector = next((n for n in range(self._hint, self.size) if n not in self.given), None)
             if vector is None:
                 raise LinuxError(ENOSPC, f"{self.dev.name}: all {self.size} MSI-X vectors are taken")
         if not 0 <= vector < self.size:
@@ -51,6 +52,8 @@ class MsixVectors:
         if vector in self.given:
             raise LinuxError(EBUSY, f"{self.dev.name}: MSI-X vector {vector} is in use")
         irq = self.irq_vectors.request_irq(handler, name, self.dev.rid)
+        if self._hint == vector:
+            self._hint += 1
         self.given[vector] = irq
         self.program(vector, irq)
         return vector
@@ -61,6 +64,7 @@ class MsixVectors:
             raise LinuxError(EINVAL, f"{self.dev.name}: MSI-X vector {vector} is not in use")
         self.mask(vector)
         self.irq_vectors.free_irq(self.given.pop(vector))
+        self._hint = min(self._hint, vector)
 
     def mask(self, vector: int, masked: bool = True) -> None:
         """Mask or unmask one vector in the table."""

@@ -79,6 +79,7 @@ class Port(Function):
         super().__init__(name, devfn, config)
         self.kind = kind
         self.below = Bus()
+        self._decoded: tuple[bytes, list[tuple[int, int]]] = (b"", [])  # registers, and what they say
 
     def attach(self, function: Function) -> None:
         """Put a function below; `ValueError` when the place is taken or can't be there."""
@@ -102,10 +103,16 @@ class Port(Function):
     def windows(self) -> list[tuple[int, int]]:
         """First and last address of each open memory window: 32-bit, prefetchable."""
         config = self.config
+        first, end = Type1.MEMORY_BASE.at, Type1.PREF_LIMIT_HIGH.at + 4
+        registers = config.regs.read(first, end - first)
+        if registers == self._decoded[0]:  # each request from below asks
+            return self._decoded[1]
         plain = config[Type1.MEMORY_BASE].BASE * MIB, (config[Type1.MEMORY_LIMIT].LIMIT + 1) * MIB - 1
         base = config[Type1.PREF_BASE_HIGH].BASE << 32 | config[Type1.PREF_BASE].BASE * MIB
         limit = config[Type1.PREF_LIMIT_HIGH].LIMIT << 32 | config[Type1.PREF_LIMIT].LIMIT * MIB
-        return [(first, last) for first, last in (plain, (base, limit + MIB - 1)) if first < last]
+        found = [(first, last) for first, last in (plain, (base, limit + MIB - 1)) if first < last]
+        self._decoded = registers, found
+        return found
 
     def config_write(self, at: int, data: bytes) -> None:
         """Software's write; Secondary Bus Reset resets everything below."""

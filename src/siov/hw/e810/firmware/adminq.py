@@ -11,6 +11,8 @@ from siov.spec.e810.adminq import AQ_DESC_BYTES, AQ_LG_BUF, AQ_MAX_BUF, AqDesc, 
 from siov.spec.e810.queues import QueueHead, QueueLength, QueueTail
 from siov.spec.word import Word
 
+OPCODES = frozenset(AqOpcode)
+
 # Events that wait for buffers at most; later ones are counted and lost.
 BACKLOG = 64
 
@@ -76,7 +78,6 @@ class AdminQueue:
         ring = Ring.of(self.engine, "ATQ")
         flush = False
         for _ in range(ring.length):
-            ring = Ring.of(self.engine, "ATQ")
             if not ring.enabled or ring.head == ring.tail:
                 break
             raw = self._fetch(ring)
@@ -92,6 +93,7 @@ class AdminQueue:
             ring.advance()
             # SI: the driver polls; EI: but wants to hear of errors.
             self.interrupt |= not flags.SI or bool(failed and flags.EI)
+            ring = Ring.of(self.engine, "ATQ")  # the command may have changed it
         self._deliver()
 
     def _fetch(self, ring: "Ring") -> bytes | None:
@@ -138,7 +140,7 @@ class AdminQueue:
 
     def _command(self, descriptor: AqDesc, flags: AqFlags) -> Command:
         opcode = descriptor.OPCODE
-        entry = TABLE.get(AqOpcode(opcode)) if opcode in set(AqOpcode) else None
+        entry = TABLE.get(AqOpcode(opcode)) if opcode in OPCODES else None
         if entry is None:
             raise AqError(AqRc.ESRCH)
         params = descriptor.to_bytes()[16:]

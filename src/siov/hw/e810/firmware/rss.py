@@ -36,7 +36,8 @@ class Rss:
     def set_table(self, kind: LutType, index: int, table: bytes, vsis: dict[int, Vsi]) -> None:
         """Set a look-up table, and give it to each VSI that uses it."""
         self.tables[kind, index] = table
-        for vsi in vsis.values():
+        # A VSI's own table is nobody else's: the others need not be looked at.
+        for vsi in [vsis[index]] if kind is LutType.VSI and index in vsis else vsis.values():
             if used(vsi) == (kind, index):
                 self.engine.set_rss_lut(vsi.number, table)
 

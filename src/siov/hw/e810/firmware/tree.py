@@ -38,6 +38,7 @@ class Tree:
     nodes: dict[int, Node] = field(default_factory=dict)
     default: list[int] = field(default_factory=list)  # the branch there is after a reset
     next_teid: int = FIRST_TEID
+    _counts: list[int] = field(default_factory=list)  # nodes of each layer
 
     def __post_init__(self) -> None:
         self.reset()
@@ -45,6 +46,7 @@ class Tree:
     def reset(self) -> None:
         """One branch, as after a reset: a node in each layer down to a queue group and a leaf."""
         self.nodes.clear()
+        self._counts = [0] * LAYERS
         self.next_teid = FIRST_TEID
         self.default = []
         for layer in range(LAYERS):
@@ -76,7 +78,7 @@ class Tree:
     def room(self, parent: int, count: int) -> bool:
         """Whether so many children more fit below a node."""
         above = self[parent]
-        free = NODES[above.layer + 1] - sum(n.layer == above.layer + 1 for n in self.nodes.values())
+        free = NODES[above.layer + 1] - self.count(above.layer + 1)
         return len(above.children) + count <= SIBLINGS and count <= free
 
     def delete(self, teid: int) -> None:
@@ -87,6 +89,7 @@ class Tree:
         if node.children:
             raise AqError(AqRc.EBUSY)
         del self.nodes[teid]
+        self._counts[node.layer] -= 1
         if node.parent in self.nodes:
             self.nodes[node.parent].children.remove(teid)
 
@@ -112,7 +115,7 @@ class Tree:
 
     def count(self, layer: int) -> int:
         """How many nodes a layer has."""
-        return sum(node.layer == layer for node in self.nodes.values())
+        return self._counts[layer]
 
     def _put(self, above: Node, kind: SchedElementType) -> Node:
         if len(above.children) >= SIBLINGS or self.count(above.layer + 1) >= NODES[above.layer + 1]:
@@ -125,6 +128,7 @@ class Tree:
         node = Node(self.next_teid, parent, layer, AqSchedProperties.of(ELEM_TYPE=kind))
         self.next_teid = self.next_teid + 1 & 0xFFFF_FFFF or FIRST_TEID
         self.nodes[node.teid] = node
+        self._counts[layer] += 1
         if parent in self.nodes:
             self.nodes[parent].children.append(node.teid)
         return node
