@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use siov_vtime::{Adapter, Bells, StepError, Stepper, Stop};
 
-use crate::bus::{PyBus, duplicate};
+use crate::bus::PyBus;
+use crate::eventfd::hold;
 use crate::iavf::{self, PyGuestLoop, parked};
 use crate::nic::PyNic;
 use crate::port::PyClock;
@@ -52,7 +53,7 @@ impl PyStepper {
     }
 
     fn set_bells(&self, py: Python<'_>, eventfds: Vec<RawFd>) -> PyResult<()> {
-        let fds = eventfds.into_iter().map(duplicate).collect::<PyResult<Vec<_>>>()?;
+        let fds = eventfds.into_iter().map(hold).collect::<PyResult<Vec<_>>>()?;
         let bells = Bells::new(fds).map_err(|error| PyOSError::new_err(error.to_string()))?;
         py.detach(|| self.lock().set_bells(Some(bells)));
         Ok(())

@@ -1,6 +1,7 @@
 //! Eventfds that somebody else reads, and that it is to be told of.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -11,12 +12,12 @@ use rustix::io::Errno;
 pub struct Bells {
     epoll: OwnedFd,
     /// Kept open, so that they stay in the set.
-    fds: Vec<OwnedFd>,
+    fds: Vec<Arc<OwnedFd>>,
 }
 
 impl Bells {
     /// These ones.
-    pub fn new(fds: Vec<OwnedFd>) -> Result<Self, Errno> {
+    pub fn new(fds: Vec<Arc<OwnedFd>>) -> Result<Self, Errno> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         for (number, fd) in fds.iter().enumerate() {
             epoll::add(&epoll, fd, EventData::new_u64(number as u64), EventFlags::IN)?;
