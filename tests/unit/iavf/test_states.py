@@ -306,6 +306,37 @@ def test_a_reset_in_the_middle_of_a_request_is_told_and_then_recovered_from(
     assert iavf.state is State.RUNNING
 
 
+@pytest.mark.parametrize("op", [1, 3, 7, 24, 10, 6, 8])
+def test_a_reset_in_the_middle_of_a_recovery_begins_it_anew(iavf: Iavf, vdev: FakeVdev, op: int) -> None:
+    iavf.probe()
+    iavf.up()
+    usual, times = vdev.answers.get(op, lambda data: (0, b"")), []
+
+    def once_more(data: bytes) -> object:
+        times.append(len(times))
+        return vdev.reset() if len(times) < 2 else usual(data)
+
+    vdev.answers[op] = once_more
+    vdev.reset()
+    assert iavf.service()
+    assert iavf.state is State.RUNNING
+    assert (len(times), iavf.counts["resets"]) == (2, 2)
+    vdev.sent.clear()
+    iavf.down()
+    assert vdev.ops[-1] == 11
+
+
+def test_a_device_that_is_reset_again_and_again_is_given_up(iavf: Iavf, vdev: FakeVdev) -> None:
+    iavf.probe()
+    iavf.up()
+    vdev.answers[3] = lambda data: vdev.reset()
+    vdev.reset()
+    with pytest.raises(IavfError, match="the device was reset before the PF answered GET_VF_RESOURCES"):
+        iavf.service()
+    assert iavf.state is State.COMM_FAILED
+    assert iavf.service() is False
+
+
 def test_remove_resets_the_device_and_gives_all_memory_back(
     iavf: Iavf, vdev: FakeVdev, rings: FakeRings
 ) -> None:

@@ -13,6 +13,10 @@ class IavfError(SiovError):
     """The device does not do what the driver needs."""
 
 
+class IavfTimeoutError(IavfError):
+    """The PF or the device did not answer in time."""
+
+
 class VirtchnlError(IavfError):
     """The PF refused a request; `op` and `status` say which and how."""
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import Counter, deque
 
 from siov.drivers.iavf import features, messages
-from siov.drivers.iavf.access import IavfError, QueuePair, RingSide, VdevAccess, VirtchnlError
+from siov.drivers.iavf.access import (
+    IavfError,
+    IavfTimeoutError,
+    QueuePair,
+    RingSide,
+    VdevAccess,
+    VirtchnlError,
+)
 from siov.drivers.iavf.config import IavfConfig, State
 from siov.drivers.iavf.mailbox import Mailbox, Received
 from siov.drivers.iavf.queues import QueueMemory
@@ -38,6 +45,7 @@ _RESET_POLLS, _RESET_DELAY = 2000, 10e-3  # IAVF_RESET_WAIT_COMPLETE_COUNT, in i
 _DETECT_POLLS, _DETECT_DELAY = 500, 5e-3
 _REPLY_POLLS, _REPLY_DELAY = 5000, 1e-3
 _REMOVE_DELAY = 50e-3
+_RECOVERIES = 8  # times that a recovery is begun, each because another reset has come
 _QUEUES_A_MESSAGE = 62  # QueuePairInfo in a message of 4,096 bytes, with the spare one
 _MAX_FRAME = 9728
 _SPEEDS = {
@@ -214,7 +222,7 @@ class Iavf:
                 self._reset_due = True
                 raise IavfError(f"the device was reset before the PF answered {op.name}")
             self._pause()
-        raise IavfError(f"the PF did not answer {op.name} in {_REPLY_POLLS * _REPLY_DELAY:g} s")
+        raise IavfTimeoutError(f"the PF did not answer {op.name} in {_REPLY_POLLS * _REPLY_DELAY:g} s")
 
     # The states.
 
@@ -297,28 +305,40 @@ class Iavf:
             self.request(op, messages.queue_chunks(op, vsi, count))
 
     def _recover(self) -> None:
-        """A reset is under way: wait for its end, and set up again what was."""
+        """A reset is under way: wait for its end, and set up again what was; anew if another comes."""
         running = self.state is State.RUNNING
-        self.state = State.RESETTING
-        self.counts["resets"] += 1
-        self.rings.clear_pairs()
-        self._enabled = self.link_up = False
+        for left in reversed(range(_RECOVERIES)):
+            self.state = State.RESETTING
+            self.counts["resets"] += 1
+            self.rings.clear_pairs()
+            self._enabled = self.link_up = False
+            try:
+                self._set_up_again(running)
+                return
+            except IavfError as why:
+                # A PF that says nothing is gone; one that refuses may be about to tell of another reset.
+                if not left or isinstance(why, IavfTimeoutError) or not self._sees_reset():
+                    self.state = State.COMM_FAILED
+                    raise
+
+    def _set_up_again(self, running: bool) -> None:
+        self._sees_reset()
+        self._await_reset((ResetState.VFACTIVE,))
+        self.mailbox.shutdown()
+        self._reset_due = False
+        self._startup()
+        self._initialize()
+        if running:
+            self._configure(self.queues.alloc(self.queue_pairs, self._vectors - 1, self.config))
+            self.state = State.RUNNING
+
+    def _sees_reset(self) -> bool:
+        """Wait for a reset to take the mailbox away; whether one has, or is announced."""
         for _ in range(_DETECT_POLLS):
             if self.mailbox.was_reset:
-                break
+                return True
             self.access.sleep(_DETECT_DELAY)
-        try:
-            self._await_reset((ResetState.VFACTIVE,))
-            self.mailbox.shutdown()
-            self._reset_due = False
-            self._startup()
-            self._initialize()
-            if running:
-                self._configure(self.queues.alloc(self.queue_pairs, self._vectors - 1, self.config))
-                self.state = State.RUNNING
-        except IavfError:
-            self.state = State.COMM_FAILED
-            raise
+        return self._reset_due
 
     def _await_reset(self, states: tuple[ResetState, ...]) -> None:
         for _ in range(_RESET_POLLS):
@@ -326,7 +346,7 @@ class Iavf:
             if state in states:
                 return
             self.access.sleep(_RESET_DELAY)
-        raise IavfError(
+        raise IavfTimeoutError(
             f"VFGEN_RSTAT reads {state} for {_RESET_POLLS * _RESET_DELAY:g} s: the device is in reset"
         )
 
