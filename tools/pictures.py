@@ -17,6 +17,7 @@ from siov.observe.counters import Snapshot
 from siov.observe.plot import HEIGHT, LEGEND, WIDTH
 from siov.observe.report import STYLE, plots
 from siov.observe.sample import Sampler
+from siov.observe.shown import Shown
 from siov.observe.summary import Summary
 from siov.platform import BUILT_IN, build
 from siov.scenario import load
@@ -42,7 +43,7 @@ def main() -> None:
         force_terminal=True,
         color_system="truecolor",
     )
-    view, sampler = LiveView(platform, SECONDS, console), Sampler.of(platform)
+    view, sampler = LiveView(lambda: Shown.of(platform), SECONDS, console), Sampler.of(platform)
     before = Snapshot.of(platform.inspect())
     with sampler, platform:
         time.sleep(DRAWN)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,28 +12,27 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from siov.observe.progress import Progress
-from siov.observe.sample import Sampler, adapters, owners
+from siov.observe.sample import Sampler
+from siov.observe.shown import Shown
 from siov.observe.summary import UNIT_CACHES
 from siov.observe.units import bits, hit_rate, number
-
-if TYPE_CHECKING:
-    from siov.platform import Platform
 
 LOADS = 4  # lines of loads; of more, the rest is one line
 THREADS = 6
 
 
 class LiveView:
-    """Draws the samples that it is shown on the terminal's other screen, and leaves that at its end."""
+    """Draws the samples that it is shown on the terminal's other screen, and leaves that at its end.
 
-    def __init__(self, platform: Platform, until: float, console: Console | None = None) -> None:
-        self.platform = platform
-        self.progress = Progress(platform, until)
+    `about` tells of the server; its run ends after `until` seconds at the latest, if at all.
+    """
+
+    def __init__(
+        self, about: Callable[[], Shown], until: float | None, console: Console | None = None
+    ) -> None:
+        self.about, self.until = about, until
+        self.shown = Shown("", [], [], [], {}, [])
         self.console = console or Console()
-        self.nics = list(adapters(platform))
-        self.units = [unit.name for unit in platform.root_complex.units]
-        self.who = owners(platform)
         # No thread of its own draws: only what was sampled is shown, when it was.
         self._live = Live(console=self.console, screen=True, auto_refresh=False, redirect_stderr=False)
         self._lock = threading.Lock()
@@ -61,11 +59,11 @@ class LiveView:
 
     def render(self, sampler: Sampler) -> RenderableType:
         """All of it, with as many VSIs and guests as there are lines for: the busiest."""
-        self.who = self.who or owners(self.platform)
+        self.shown = self.about()
         loads = self._loads()
         head: list[RenderableType] = [self._head(sampler), *loads, Text()]
         tail: list[RenderableType] = [self._caches(sampler), Text(), self._threads(sampler)]
-        used = 3 + len(loads) + len(self.nics) + 3 + len(self.units) * len(UNIT_CACHES) + 5
+        used = 3 + len(loads) + len(self.shown.nics) + 3 + len(self.shown.units) * len(UNIT_CACHES) + 5
         room = max(2, (self.console.height - used - 6) // 2)
         return Group(
             *head,
@@ -80,17 +78,20 @@ class LiveView:
 
     def _head(self, sampler: Sampler) -> RenderableType:
         seconds = sampler.series.seconds
-        part = self.progress.part(seconds)
+        part = self.shown.part(seconds, self.until)
         line = Table.grid(padding=(0, 1), expand=True)
         line.add_column(no_wrap=True)
         line.add_column(ratio=1)
         line.add_column(no_wrap=True, justify="right")
-        title = Text.assemble(("siov ", "bold"), self.platform.scenario.name, f"  {seconds:.1f} s")
-        line.add_row(title, ProgressBar(total=1.0, completed=part), f"{part:4.0%}")
+        title = Text.assemble(("siov ", "bold"), self.shown.scenario, f"  {seconds:.1f} s")
+        if part is None:
+            line.add_row(title, "", "")
+        else:
+            line.add_row(title, ProgressBar(total=1.0, completed=part), f"{part:4.0%}")
         return line
 
     def _loads(self) -> list[RenderableType]:
-        loads = self.progress.loads()
+        loads = self.shown.loads
         shown: list[RenderableType] = []
         for load in loads[:LOADS]:
             done = "no end" if load.part is None else f"{load.part:.0%}"
@@ -103,7 +104,7 @@ class LiveView:
         table = _table(
             "adapter", "rx", "tx", "frames/s", "wire rx", "wire tx", "interrupts/s", "held", "drops/s"
         )
-        for nic in self.nics:
+        for nic in self.shown.nics:
             rate = _Rates(sampler, nic)
             fired = rate("interrupts")
             table.add_row(
@@ -130,7 +131,7 @@ class LiveView:
             rate = _Rates(sampler, vsi)
             table.add_row(
                 vsi,
-                self.who.get(vsi, ""),
+                self.shown.who.get(vsi, ""),
                 bits(8 * rate("rx_bytes")),
                 bits(8 * rate("tx_bytes")),
                 number(rate("rx_frames") + rate("tx_frames")),
@@ -139,9 +140,7 @@ class LiveView:
         return _more(table, rest)
 
     def _guests(self, sampler: Sampler, room: int) -> Table:
-        tenants = self.platform.tenants
-        names = [tenant.name for tenant in list(tenants.all.values())] if tenants is not None else []
-        shown, rest = _busiest(sampler, names, room)
+        shown, rest = _busiest(sampler, self.shown.guests, room)
         table = _table("guest", "received", "sent", "frames/s", "interrupts/s", "frames/poll", "wrong")
         _, counts = sampler.recent[-1]
         for guest in shown:
@@ -160,7 +159,7 @@ class LiveView:
 
     def _caches(self, sampler: Sampler) -> Table:
         table = _table("cache", "look-ups/s", "hits", "", "")
-        for nic in self.nics:
+        for nic in self.shown.nics:
             rate = _Rates(sampler, nic)
             table.add_row(
                 f"{nic} device TLB",
@@ -169,7 +168,7 @@ class LiveView:
                 f"{number(rate('atc/requests'))} translation requests/s",
                 f"{number(rate('atc/invalidations'))} invalidations/s",
             )
-        for unit in self.units:
+        for unit in self.shown.units:
             rate = _Rates(sampler, unit)
             more = {
                 "iotlb": (

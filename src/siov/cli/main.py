@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "show a translation step by step"),
     "lspci": ("lspci", "list the PCI functions of a server, in the format of pciutils"),
     "serve": ("serve", "keep a server running, and serve devices to VMMs on vfio-user sockets"),
+    "top": ("top", "show live what each part of a running server does"),
     "mdev": ("mdev", "list, create and remove a running server's mediated devices"),
     "ethtool": ("ethtool", "show and change a running server's network interfaces, as ethtool does"),
     "bridge": ("bridge", "show or change an adapter's bridge mode, VEB or VEPA"),

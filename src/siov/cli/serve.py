@@ -17,7 +17,8 @@ from siov.guests.endpoint import VfioUserEndpoint
 from siov.hw.testfn import compose_config
 from siov.observe.cputime import ThreadTimes
 from siov.observe.metrics import CONTENT_TYPE, exposition
-from siov.observe.sample import adapters
+from siov.observe.sample import adapters, sample
+from siov.observe.shown import Shown
 from siov.platform import build
 
 
@@ -91,6 +92,10 @@ def _serve_platform(args: argparse.Namespace, stack: ExitStack, address: tuple[s
         with lock:
             return metrics()
 
+    def shown() -> dict[str, object]:
+        return {**sample(platform), "shown": Shown.of(platform)}
+
+    looks = {"/metrics": metrics, "/sample": shown}
     scraped = MetricsServer(address, alone, CONTENT_TYPE) if address is not None else None
     if scraped is not None:
         stack.callback(scraped.close)
@@ -101,7 +106,7 @@ def _serve_platform(args: argparse.Namespace, stack: ExitStack, address: tuple[s
         # While the server's threads run: what a client leaves behind is taken down with their help.
         stack.callback(platform.vfio_user.stop)
         platform.serve_vfio_user(args.vfio_user)
-    stack.enter_context(ControlServer(platform, path, lock, metrics))
+    stack.enter_context(ControlServer(platform, path, lock, looks))
     if scraped is not None:
         stack.enter_context(scraped)
     print(f"scenario {platform.scenario.name} runs; its control socket is {path}", flush=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from siov.observe.sample import Sampler
+from siov.observe.shown import Shown
 
 if TYPE_CHECKING:
     from siov.platform import Platform
@@ -35,14 +37,15 @@ class Watching:
 
     def __enter__(self) -> Watching:
         with ExitStack() as stack:
-            if self.args.plain:
+            drawn = sys.stdout.isatty() and self.platform.tenants is not None and not self.args.quiet
+            if self.args.plain or (drawn and os.environ.get("TERM", "dumb") == "dumb"):
                 from siov.cli.plain import PlainView
 
-                self.sampler.on_sample = PlainView(self.platform, self.until).show
-            elif not self.args.quiet and sys.stdout.isatty() and self.platform.tenants is not None:
+                self.sampler.on_sample = PlainView(self._about, self.until).show
+            elif drawn:
                 from siov.cli.live import LiveView
 
-                view = stack.enter_context(LiveView(self.platform, self.until))
+                view = stack.enter_context(LiveView(self._about, self.until))
                 self.sampler.on_sample = view.show
             if self.platform.virtual_time is None:
                 stack.enter_context(self.sampler)
@@ -51,6 +54,9 @@ class Watching:
                 self.sampler.take()
             self._stack = stack.pop_all()
         return self
+
+    def _about(self) -> Shown:
+        return Shown.of(self.platform)
 
     def __exit__(self, *what: Any) -> None:
         self._stack.__exit__(*what)

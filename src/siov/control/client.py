@@ -43,8 +43,15 @@ class ControlClient:
         `LinuxError` or `SiovError` with the server's sentence, `SiovError` when no server answers.
         """
         body = json.dumps(call.to_json())
+        return self._ask("POST", "/call", body)["result"]
+
+    def get(self, path: str) -> Any:
+        """Something to look at, such as /sample, as JSON has it; the errors of `call`."""
+        return self._ask("GET", path)
+
+    def _ask(self, method: str, path: str, body: str | None = None) -> Any:
         try:
-            self._connection.request("POST", "/call", body, {"Content-Type": "application/json"})
+            self._connection.request(method, path, body, {"Content-Type": "application/json"})
             response = self._connection.getresponse()
             answer = json.loads(response.read())
         except (ConnectionRefusedError, FileNotFoundError, NotADirectoryError) as why:
@@ -55,7 +62,7 @@ class ControlClient:
             text = str(why) or type(why).__name__
             raise SiovError(f"the server on {self.path} gave no answer: {text}") from why
         if response.status == http.HTTPStatus.OK:
-            return answer["result"]
+            return answer
         if isinstance(answer.get("errno"), int):
             raise LinuxError(answer["errno"], answer["error"])
         raise SiovError(answer["error"])

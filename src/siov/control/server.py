@@ -1,6 +1,7 @@
 """The control socket's server, HTTP on a UNIX socket: calls as JSON, and two things to look at.
 
-POST /call carries one call; GET /inspect/PATH gives the state, and GET /metrics the counters for Prometheus.
+POST /call carries one call; GET /inspect/PATH gives the state, and GET /metrics the counters for Prometheus,
+GET /sample those that `siov top` shows.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -29,14 +31,14 @@ MAX_BODY = 1 << 20
 MAX_CLIENTS = 32  # connections at a time; a further one is closed
 JSON = "application/json"
 PATIENCE = 30.0  # seconds that a silent client is kept
-OFFERED = "there are GET /, GET /metrics, GET /inspect/PATH and POST /call"
+OFFERED = "there are GET /, GET /metrics, GET /sample, GET /inspect/PATH and POST /call"
 
 
 class ControlServer:
     """Serves a platform's calls at `path`, one after the other, while it is entered as a context.
 
     Each call is made under `lock`. Whoever may open the socket, its owner, may call all that there is.
-    `metrics` gives what GET /metrics answers, in Prometheus' text format.
+    `looks` gives what GET answers at further paths: text of /metrics is in Prometheus' format, all else JSON.
     """
 
     def __init__(
@@ -44,11 +46,11 @@ class ControlServer:
         platform: object,
         path: Path,
         lock: AbstractContextManager[Any] | None = None,
-        metrics: Callable[[], str] | None = None,
+        looks: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
     ) -> None:
         self.path = path
         self._listening = ListeningSocket(path)
-        self._http = _HttpServer(self._listening, platform, lock or nullcontext(), metrics)
+        self._http = _HttpServer(self._listening, platform, lock or nullcontext(), looks)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.2,), name="control")
 
     def start(self) -> None:
@@ -80,14 +82,14 @@ class _HttpServer(ThreadingMixIn, UnixStreamServer):
         listening: ListeningSocket,
         platform: object,
         lock: AbstractContextManager[Any],
-        metrics: Callable[[], str] | None,
+        looks: Mapping[str, Callable[[], Any]],
     ) -> None:
         super().__init__(str(listening.path), _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listening.socket
         self.platform = platform
         self.lock = lock
-        self.metrics = metrics
+        self.looks = looks
         self.one_at_a_time = threading.Lock()
         self.stopping = False
         self._clients: set[Any] = set()  # of this and the clients' threads; each step on it is atomic
@@ -154,8 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path == "/":
             self._answer(HTTPStatus.OK, {"methods": methods()})
-        elif path == "/metrics" and self.server.metrics is not None:
-            self._answer(*self.server.answer(self.server.metrics), kind=CONTENT_TYPE)
+        elif path in self.server.looks:
+            self._answer(*self.server.answer(self.server.looks[path]), kind=CONTENT_TYPE)
         elif path == "/inspect" or path.startswith("/inspect/"):
             self._answer(*self.server.inspect(unquote(path).removeprefix("/inspect").strip("/")))
         else:

@@ -62,6 +62,12 @@ def read(platform: Platform, threads: ThreadTimes | None = None) -> dict[str, in
     return counts
 
 
+def sample(platform: Platform) -> dict[str, Any]:
+    """One look for somebody far away: the `time` in seconds of the server's clock, and its `counters`."""
+    counters = read(platform, ThreadTimes(list(adapters(platform))))
+    return {"time": platform.clock.now() / 1e9, "counters": counters}
+
+
 def adapters(platform: Platform) -> dict[str, Nic]:
     """The engines of a server's adapters, by name."""
     functions = platform.functions.items()
@@ -134,7 +140,8 @@ class Sampler:
     def take(self) -> Mapping[str, int]:
         """Look once, now."""
         began = time.thread_time()
-        now, counts = self.now(), self.look()
+        counts = self.look()
+        now = self.now()
         self.series.add(now, counts)
         self.recent.append((now, counts))
         while len(self.recent) > 2 and now - self.recent[1][0] >= RECENT:
@@ -169,7 +176,7 @@ class Sampler:
             self._thread.join()
             self._thread = None
             if self.failure is None:
-                self._step()
+                self.step()
 
     def __enter__(self) -> Sampler:
         self.start()
@@ -180,9 +187,10 @@ class Sampler:
 
     def _run(self) -> None:
         while not self._stopping.wait(max(self.interval, self.cost / SHARE)) and self.failure is None:
-            self._step()
+            self.step()
 
-    def _step(self) -> None:
+    def step(self) -> None:
+        """Look once and show it; for who has the looks in its own hands, as virtual time has."""
         try:
             self.take()
             if self.on_sample is not None:

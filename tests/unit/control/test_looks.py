@@ -11,6 +11,7 @@ import urllib.request
 import pytest
 
 from siov.cli.main import main
+from siov.control.client import ControlClient
 from siov.control.metrics import MAX_CLIENTS, MetricsServer, parse_address
 from siov.control.server import ControlServer
 from siov.errors import SiovError
@@ -45,7 +46,9 @@ class Tree:
 
 @pytest.fixture
 def looked(tmp_path):
-    with ControlServer(Tree(), tmp_path / "c", metrics=lambda: TEXT) as server:
+    with ControlServer(
+        Tree(), tmp_path / "c", looks={"/metrics": lambda: TEXT, "/sample": lambda: {"time": 1.5}}
+    ) as server:
         yield server
 
 
@@ -76,6 +79,13 @@ def test_metrics_are_text_of_the_kind_that_prometheus_expects(looked):
     assert body.decode() == TEXT
 
 
+def test_a_sample_is_there_for_a_client_as_json(looked):
+    with ControlClient(looked.path) as client:
+        assert client.get("/sample") == {"time": 1.5}
+        with pytest.raises(SiovError, match="there are GET /"):
+            client.get("/none")
+
+
 def test_a_server_without_metrics_says_what_there_is(tmp_path):
     with ControlServer(Tree(), tmp_path / "c") as server:
         status, answer = raw(server.path, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -84,7 +94,7 @@ def test_a_server_without_metrics_says_what_there_is(tmp_path):
 
 
 def test_metrics_that_fail_are_told_as_json_and_the_server_goes_on(tmp_path):
-    with ControlServer(Tree(), tmp_path / "c", metrics=lambda: {}["bug"]) as server:
+    with ControlServer(Tree(), tmp_path / "c", looks={"/metrics": lambda: {}["bug"]}) as server:
         status, kind, body = get(server.path, "/metrics")
         assert (status, kind) == (500, "application/json")
         assert "KeyError" in json.loads(body)["error"]
