@@ -29,13 +29,10 @@ def conclude(
     `traffic` is the table of what guests sent and received; `more` are further keys for machines.
     """
     found = counted.gather()
-    marks = [
-        event | {"seconds": event["began"], "what": f"{event['kind']} {event['target']}: {event['outcome']}"}
-        for event in found["events"]
-        if event["began"] is not None
-    ]
     changes, guests, seconds = found["changes"], found["guests"], found["seconds"]
-    summary = Summary.of(platform, watch.sampler.series, guests, changes, seconds, marks)
+    series = watch.sampler.series
+    further = {"devices": found["devices"], "translation": found["translation"], **(more or {})}
+    summary = Summary.of(platform, series, guests, changes, seconds, found["events"], further)
     parts = [f"after {seconds:.1f} s", traffic] if traffic else []
     if found["events"]:
         parts.append(events(found["events"]))
@@ -48,8 +45,7 @@ def conclude(
         parts.append(told(files.pcap.path, files.pcap.stop()))
     print("\n\n".join(parts))
     if files.json is not None:
-        data = found | summary.to_json() | (more or {})
-        files.json.write(json.dumps(plain(data), indent=1) + "\n")
+        files.json.write(json.dumps(plain(summary.to_json()), indent=1) + "\n")
     if files.report is not None:
         from siov.observe.report import html
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from siov.cli.control import client, control_option
-from siov.cli.watching import terminated
+from siov.cli.interrupts import ended_by_signals
 from siov.control.client import ControlClient
 from siov.errors import SiovError
 from siov.observe.sample import Sampler
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         raise SiovError(f"--interval {args.interval:g}: 0.05 to 3600 seconds")
     if args.count is not None and args.count < 1:
         raise SiovError(f"--count {args.count}: at least 1")
-    with client(args) as server, terminated():
+    with client(args) as server, ended_by_signals():
         remote = _Remote(server)
         sampler = Sampler(remote.look, lambda: remote.time)
         sampler.take()

@@ -60,7 +60,11 @@ def html(summary: Summary) -> str:
 def plots(summary: Summary) -> Iterator[Plot]:
     """The series worth a picture."""
     series, times = summary.series, summary.series.middles()
-    marks = [(float(event["seconds"]), str(event["what"])) for event in summary.events]
+    marks = [
+        (float(event["began"]), f"{event['kind']} {event['target']}")
+        for event in summary.events
+        if event["began"] is not None
+    ]
 
     def rates(names: dict[str, str], scale: float = 1.0) -> dict[str, list[float]]:
         return {label: [value * scale for value in series.rate(name)] for label, name in names.items()}
@@ -170,8 +174,14 @@ def _traffic(summary: Summary) -> Iterator[str]:
 
 
 def _events(summary: Summary) -> Iterator[str]:
-    rows = [[f"{float(event['seconds']):.2f} s", str(event["what"])] for event in summary.events]
-    yield from _table("Events", ["when", "what"], rows)
+    rows = [
+        [
+            "" if event["began"] is None else f"{event['began']:.2f} s",
+            *(str(event[key]) for key in ("kind", "target", "state", "outcome")),
+        ]
+        for event in summary.events
+    ]
+    yield from _table("Events", ["began", "event", "target", "state", "outcome"], rows)
 
 
 def _flows(summary: Summary) -> Iterator[str]:

@@ -152,7 +152,7 @@ class Sampler:
     def look_if_due(self) -> None:
         """Look, and show it, if the interval is over since the last look: for who has no thread for it."""
         if not self.recent or self.now() - self.recent[-1][0] >= self.interval:
-            self._step()
+            self.step()
 
     def rate(self, name: str) -> float:
         """What a counter gains a second now, over the last RECENT seconds."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from siov.observe.counters import Row, explain
@@ -30,7 +31,11 @@ _FLOW = ("rx_frames", "rx_bytes", "tx_frames", "tx_bytes", "dropped")
 
 @dataclass(slots=True, frozen=True)
 class Summary:
-    """A run that is over; `who` has a VSI's guest, `results` what each guest's device has done and found."""
+    """A run that is over; `who` has a VSI's guest, `results` what each guest's device has done and found.
+
+    Each of `events` has `kind`, `target`, `state`, `outcome`, and the seconds at which it `began` and `ended`
+    (None: it has not). `more` is what else the JSON shall have, by its keys.
+    """
 
     scenario: str
     seconds: float
@@ -42,6 +47,7 @@ class Summary:
     nics: Sequence[str]
     units: Sequence[str]
     events: Sequence[Mapping[str, Any]] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -52,6 +58,7 @@ class Summary:
         changes: Mapping[str, int],
         seconds: float,
         events: Sequence[Mapping[str, Any]] = (),
+        more: Mapping[str, Any] = MappingProxyType({}),
     ) -> Summary:
         """Of a server whose guests still are there."""
         return cls(
@@ -65,6 +72,7 @@ class Summary:
             list(adapters(platform)),
             [unit.name for unit in platform.root_complex.units],
             events,
+            dict(more),
         )
 
     @property
@@ -128,6 +136,7 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """For machines; the keys are told in the documentation."""
         return {
+            **self.more,
             "scenario": self.scenario,
             "seconds": self.seconds,
             "guests": self.results,

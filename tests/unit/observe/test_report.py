@@ -59,7 +59,11 @@ def summary(vsis: int = 3, scenario: str = "test") -> Summary:
         {f"nic0/vsi{n}": f"vm{n}.0" for n in range(vsis)},
         ["nic0"],
         ["vtd0"],
-        [{"seconds": 2.5, "what": "vm1 moves"}],
+        [
+            {"kind": "reset", "target": "vm1", "state": "done", "outcome": "", "began": 2.5, "ended": 2.6},
+            {"kind": "reset", "target": "vm2", "state": "due", "outcome": "", "began": None, "ended": None},
+        ],
+        {"devices": [1, 2]},
     )
 
 
@@ -135,7 +139,8 @@ def test_the_tables_numbers_are_those_of_the_json():
     assert rows("Interrupts") == [["nic0", "250", "100", "40", "0"]]
     assert data["interrupts"]["nic0"] == {"events": 250, "interrupts": 100, "delayed": 40, "disabled": 0}
     assert ["vm2.0", "102", "10,200", "0", "7", "1"] in rows("What guests received")
-    assert rows("Events") == [["2.50 s", "vm1 moves"]]
+    assert rows("Events") == [["2.50 s", "reset", "vm1", "done", ""], ["", "reset", "vm2", "due", ""]]
+    assert data["devices"] == [1, 2]
     told = [item.text_content() for item in page.xpath("//ol/li")]
     assert told == [f"{one['what']}: {one['why']}" for one in data["limits"]]
 
