@@ -17,6 +17,7 @@ from siov.threads import Threads
 log = logging.getLogger("siov")
 
 SECOND = 1_000_000_000  # nanoseconds
+MOMENT = 1_000  # nanoseconds between two things on the agenda, at least
 LOOK = 1_000_000  # nanoseconds after which who waits looks again, if nothing happens before
 OUTSIDE = ("tap", "stream", "dgram")  # the ports whose other side goes by the wall's clock
 
@@ -47,6 +48,7 @@ class VirtualTime:
     threads: Threads  # of which none is started
     clock: Clock
     speeds: dict[str, int]  # of the adapters' ports, in Mbit/s, by function
+    agenda: Callable[[], int | None] | None = None  # does what is due now; when it has more, in nanoseconds
     _guests: Guests | None = None
     _stepper: Stepper = field(init=False)
     _bells: list[list[EventFd]] = field(default_factory=list)
@@ -124,6 +126,15 @@ class VirtualTime:
         return True
 
     def _until(self, end: int) -> None:
+        """Go on until a time; what is on the agenda comes after what else is due at its moment."""
+        while True:
+            due = self.agenda() if self.agenda is not None else None
+            now = self.clock.now()
+            self._go(end if due is None else min(end, max(due, now + MOMENT)))
+            if now >= end:
+                return
+
+    def _go(self, end: int) -> None:
         while self._step(end, guests=True) != "time":
             pass
 

@@ -233,6 +233,31 @@ def test_a_tick_that_says_so_ends_a_run_there():
             passes.run(2.0, tick=0.0, on_tick=lambda: None)
 
 
+def test_what_is_on_the_agenda_is_done_at_its_time_however_time_is_divided():
+    def run(*pieces: float) -> tuple[list[int], str]:
+        with served(*MIXED) as platform:
+            done: list[int] = []
+            times = [0, 1_234_567, 2_000_000, 2_000_000, 9_000_000]
+
+            def agenda() -> int | None:
+                while times and times[0] <= platform.clock.now():
+                    done.append(platform.clock.now())
+                    platform.bridge("nic0").setlink(len(times) % 2)
+                    times.pop(0)
+                return times[0] if times else None
+
+            assert platform.virtual_time is not None
+            platform.virtual_time.agenda = agenda
+            for piece in pieces:
+                platform.sleep(piece)
+            return done, everything(platform)
+
+    whole = run(0.009)
+    assert whole[0] == [0, 1_234_567, 2_000_000, 2_000_000, 9_000_000]
+    assert run(0.001, 0.001, 0.007) == whole
+    assert run(0.0, 0.0012, 0.0078) == whole
+
+
 def test_who_waits_for_what_never_comes_has_waited_as_long_as_it_meant_to():
     with served() as platform:
         passes = platform.virtual_time
