@@ -191,6 +191,7 @@ class Platform:
         """
         if self.virtual_time is not None:
             self.events.begin()
+            self.virtual_time.agenda = self.events.advance
             return
         self.threads.start()
         if self.tenants is not None:
@@ -208,11 +209,8 @@ class Platform:
         """Let so much of the server's time pass: virtual time at once, with its events, else we wait."""
         if self.virtual_time is None:
             time.sleep(seconds)
-            return
-        end = self.clock.now() + round(seconds * SECOND)
-        while (due := self.events.advance()) is not None and due < end:
-            self.virtual_time.run(due / SECOND)
-        self.virtual_time.run(end / SECOND)
+        else:
+            self.virtual_time.sleep(seconds)
 
     def pump(self) -> int:
         """Without threads: do what devices and host have to do, until nothing is left; gives the rounds.
