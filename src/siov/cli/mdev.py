@@ -33,7 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     remove.add_argument("--force", action="store_true", help="also when it is open: its user loses it")
     remove.set_defaults(action=_remove)
 
-    for each in (types, create, found, show, remove):
+    reset = actions.add_parser("reset", help="reset an instance, as its guest sees it too")
+    reset.add_argument("uuid", metavar="UUID")
+    reset.set_defaults(action=_reset)
+
+    for each in (types, create, found, show, remove, reset):
         options(each)
 
 
@@ -62,6 +66,10 @@ def _show(args: argparse.Namespace) -> int:
 
 def _remove(args: argparse.Namespace) -> int:
     return perform(args, call("mdev.remove", uuid=args.uuid, force=args.force or None), lambda _: "")
+
+
+def _reset(args: argparse.Namespace) -> int:
+    return perform(args, call("mdev.reset", uuid=args.uuid), lambda _: "")
 
 
 def _types_text(types: list[dict[str, Any]]) -> str:

@@ -37,6 +37,9 @@ class MdevApi(Protocol):
     def remove(self, uuid: str, force: bool = False) -> None:
         """Remove an instance."""
 
+    def reset(self, uuid: str) -> None:
+        """Reset an instance."""
+
 
 class VfioUserApi(Protocol):
     """`platform.vfio_user`: the sockets on which VMMs find mediated devices."""

@@ -156,8 +156,13 @@ def reported(user: User) -> int:
     return sum(user.read(RING + 16 * n + 8, 1)[0] & 0xF == 0xF for n in range(PACKETS))
 
 
+def reset_by_operator(user: User, data: str = "1") -> None:
+    user.server.pci.core.sysfs.write(f"/sys/bus/mdev/devices/{user.mdev.name}/reset", data)
+
+
 ENDS = {
     "reset": lambda user: user.vfio.reset(),
+    "operator": reset_by_operator,
     "close": lambda user: user.vfio.close(),
     "flr": lambda user: (user.vfio.write(7, DEVCTL + 1, b"\xa0"), user.server.pump()),
     "reset_vf": lambda user: user.device.reset_vf(),
@@ -322,3 +327,22 @@ def test_in_the_middle_of_the_function_s_reset_nothing_is_opened_or_reset(server
     ice_reset(server.pf, "PFR")
     assert tried == [errno.EBUSY, errno.EBUSY]
     assert user.rd(RSTAT) == 2
+
+
+def test_the_operators_reset_tells_the_guest_as_the_vmms_does(server, user):
+    user.told.calls.clear()
+    reset_by_operator(user, "1\n")
+    by_operator = user.told.calls[:]
+    user.told.calls.clear()
+    user.vfio.reset()
+    assert by_operator == user.told.calls[:]
+    assert "notify_reset" in by_operator
+
+
+@pytest.mark.parametrize("data", ["", "0", "2", "yes", "1 1"])
+def test_what_is_not_1_resets_nothing(server, user, data):
+    user.told.calls.clear()
+    with pytest.raises(LinuxError) as caught:
+        reset_by_operator(user, data)
+    assert caught.value.errno == errno.EINVAL
+    assert user.told.calls == []

@@ -51,6 +51,9 @@ class Mdev:
     def remove(self, uuid: str, force: bool = False) -> None:
         self.calls.append(("remove", uuid, force))
 
+    def reset(self, uuid: str) -> None:
+        self.calls.append(("reset", uuid))
+
 
 class Netdev:
     def __init__(self, calls: list[Any]) -> None:

@@ -38,6 +38,7 @@ EVERY = [
     (f"mdev show {UUID}", f'platform.mdev.show("{UUID}")'),
     (f"mdev remove {UUID}", f'platform.mdev.remove("{UUID}")'),
     (f"mdev remove --force {UUID}", f'platform.mdev.remove("{UUID}", force=True)'),
+    (f"mdev reset {UUID}", f'platform.mdev.reset("{UUID}")'),
     ("ethtool -i ens1f0", 'platform.netdev("ens1f0").ethtool(["-i"])'),
     ("ethtool --show-coalesce ens1f0", 'platform.netdev("ens1f0").ethtool(["-c"])'),
     ("ethtool -G ens1f0 rx 512 tx 64", 'platform.netdev("ens1f0").ethtool(["-G", "rx", "512", "tx", "64"])'),
@@ -92,6 +93,11 @@ def test_show_has_the_attributes(siov):
 def test_remove_says_nothing(siov, platform):
     assert siov("mdev", "remove", "--force", UUID)[:2] == (0, "")
     assert platform.calls == [("remove", UUID, True)]
+
+
+def test_reset_says_nothing(siov, platform):
+    assert siov("mdev", "reset", UUID)[:2] == (0, "")
+    assert platform.calls == [("reset", UUID)]
 
 
 def test_ethtool_prints_what_the_server_answers_and_nothing_for_a_change(siov, platform):

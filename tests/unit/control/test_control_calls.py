@@ -11,7 +11,8 @@ from .fake import Mode
 
 def test_what_can_be_called_is_what_the_protocols_list():
     assert set(methods()) == {
-        "mdev.types", "mdev.create", "mdev.list", "mdev.show", "mdev.remove",
+        "mdev.types", "mdev.create", "mdev.list", "mdev.show", "mdev.remove", "mdev.reset",
+        "vfio_user.socket",
         "netdev.ethtool",
         "bridge.getlink", "bridge.setlink",
         "sysfs.lstat", "sysfs.listdir", "sysfs.readlink", "sysfs.read", "sysfs.write",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from siov.host.linux import LinuxError
 from siov.host.mdev import MdevDevice
-from siov.host.sysfs import ATTR_RW, AttributeGroup
+from siov.host.sysfs import ATTR_RW, ATTR_WO, AttributeGroup
 
 if TYPE_CHECKING:
     from siov.drivers.ice.vdcm_device import VdcmDevice
@@ -26,4 +26,15 @@ def trusted_store(mdev: MdevDevice, data: bytes) -> None:
     cast("VdcmDevice", mdev.ops).set_trusted(word == "1")
 
 
-vdev_group = AttributeGroup((ATTR_RW(trusted_show, trusted_store),))
+def reset_store(mdev: MdevDevice, data: bytes) -> None:
+    """Reset the instance when 1 is written, as a PCI function's `reset` does; EINVAL for anything else.
+
+    Its guest's driver is told, and sets the device up anew. EBUSY while the function itself is being reset.
+    """
+    mdev.trace("reset_store")
+    if data.strip() != b"1":
+        raise LinuxError(EINVAL, f"{data!r} is not 1, which resets mdev {mdev.name}")
+    cast("VdcmDevice", mdev.ops).reset()
+
+
+vdev_group = AttributeGroup((ATTR_RW(trusted_show, trusted_store), ATTR_WO(reset_store)))

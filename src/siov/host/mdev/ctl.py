@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from errno import EINVAL, ENODEV
+from errno import EINVAL, ENODEV, EOPNOTSUPP
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -39,7 +39,7 @@ class MdevInfo:
 
 
 class Mdevctl:
-    """Lists, creates and removes the mediated devices of one host."""
+    """Lists, creates, resets and removes the mediated devices of one host."""
 
     def __init__(self, core: MdevCore, new_uuid: Callable[[], UUID] = uuid4) -> None:
         self.core, self._new_uuid = core, new_uuid
@@ -99,6 +99,16 @@ class Mdevctl:
             self.core.remove(mdev, force=True)
         else:
             self._sysfs.write(f"{BUS}/{mdev.name}/remove", "1")
+
+    def reset(self, uuid: str) -> None:
+        """Reset an instance, also under its user; ENODEV when there is none, and its driver's errors.
+
+        EOPNOTSUPP where the driver offers no reset.
+        """
+        path = f"{BUS}/{self.core.find(uuid).name}/reset"
+        if not self._sysfs.exists(path):
+            raise LinuxError(EOPNOTSUPP, f"the driver of mdev {uuid} offers no reset")
+        self._sysfs.write(path, "1")
 
     def inspect(self) -> dict[str, Any]:
         """The mdev core's parents and instances."""

@@ -83,6 +83,12 @@ def test_remove_takes_an_open_instance_only_by_force(ctl, mdev):
     assert refused(ctl.remove, UUIDS[0]).errno == errno.ENODEV
 
 
+def test_reset_is_refused_where_the_driver_offers_none(ctl):
+    ctl.create("ice-vdcm", UUIDS[0])
+    assert refused(ctl.reset, UUIDS[0]).errno == errno.EOPNOTSUPP
+    assert refused(ctl.reset, UUIDS[1]).errno == errno.ENODEV
+
+
 def test_a_server_has_mediated_devices_in_its_sysfs_and_its_inspect_tree():
     platform = build()
     assert platform.mdev.types() == platform.mdev.list() == []
