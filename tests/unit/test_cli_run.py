@@ -189,3 +189,12 @@ def test_a_replay_without_count_ends_with_its_file(pair, tmp_path):
     assert main(["run", str(pair), "--set", replay, "--json", str(tmp_path / "a.json")]) == 0
     found = json.loads((tmp_path / "a.json").read_text())["guests"]
     assert (found["vm1.0"]["senders"][0]["frames"], found["vm2.0"]["checked"]["in_order"]) == (30, 30)
+
+
+def test_other_commands_about_a_scenario_can_set_keys_too(pair, capsys):
+    assert main(["lspci", str(pair), "--set", "nic0.at=03.0"]) == 0
+    assert capsys.readouterr().out.startswith("00:03.0 ")
+    assert main(["explain", "cpu", str(pair), "--set", "vm=[{name='vm0'}]", "--gva", "0x40000000"]) == 0
+    assert "memory reads" in capsys.readouterr().out
+    assert main(["lspci", str(pair), "--set", "nic0.colour=red"]) == 2
+    assert "colour is no known key" in capsys.readouterr().err

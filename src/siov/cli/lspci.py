@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from siov.cli import scenario_args
 from siov.cli.pci_names import pci_names
 from siov.errors import SiovError
 from siov.host.lspci import Options, PciFunctionView, Selector, parse, render
@@ -11,7 +12,7 @@ from siov.host.lspci import Options, PciFunctionView, Selector, parse, render
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options, named as lspci's are."""
-    parser.add_argument("scenario", nargs="?", type=Path, help="a TOML file (default: the built-in scenario)")
+    scenario_args.configure(parser)
     parser.add_argument("-F", dest="file", type=Path, help="read the functions from a dump of lspci -x")
     parser.add_argument("-v", dest="detail", action="count", default=0, help="more detail; up to -vvv")
     parser.add_argument(
@@ -55,8 +56,7 @@ def load_functions(args: argparse.Namespace) -> list[PciFunctionView]:
         except OSError as error:
             raise SiovError(f"-F {args.file}: {error.strerror}") from None
     from siov.platform import build
-    from siov.scenario import load
 
-    platform = build(load(args.scenario) if args.scenario else None)
+    platform = build(scenario_args.chosen(args))
     platform.enumerate()
     return platform.lspci()
