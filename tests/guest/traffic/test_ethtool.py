@@ -26,6 +26,7 @@ def test_the_driver_and_its_place(pair: Pair) -> None:
     assert "driver: iavf\n" in told
     assert "bus-info: 0000:01:00.0\n" in told
     assert "supports-statistics: yes\n" in told
+    assert pair.a.check("cat /sys/class/net/eth0/address").strip() == pair.vdev_a.mac
 
 
 def test_the_features_are_those_that_were_granted(pair: Pair) -> None:
