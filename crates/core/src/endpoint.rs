@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use siov_lan::lend;
 use siov_testfn::TestFunction;
 use siov_vfio_user::{BindError, Device, Endpoint, EndpointState, Limits};
 
@@ -87,9 +88,10 @@ impl PyEndpoint {
         Ok(Self { endpoint })
     }
 
-    /// Holds no interpreter while it serves, so that Python's other threads go on.
+    /// Holds no interpreter while it serves, so that Python's other threads go on. Its thread is there for
+    /// one guest, which rings doorbells and goes on: so it need not wake another to do what they ask for.
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.endpoint.run())
+        py.detach(|| lend(|| self.endpoint.run()))
             .map_err(|error| PyRuntimeError::new_err(error.to_string()))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use siov_bus::{Gate, Requester};
@@ -14,6 +14,7 @@ use crate::causes::{Line, Outcome, Sink};
 use crate::doorbell::{DirectPage, TAIL_MASK};
 use crate::engine::Engine;
 use crate::interrupt::Cause;
+use crate::lend::is_lent;
 use crate::rx::{RxQueue, RxSetup};
 use crate::shared::Shared;
 use crate::stats::{PortCounters, VsiCounters};
@@ -39,7 +40,8 @@ pub struct Shape {
 pub struct DataPath {
     shared: Arc<Shared>,
     engines: Vec<Arc<Gate<Engine>>>,
-    running: Mutex<Option<Running>>,
+    /// Read by who does a worker's batches for it: none of them is left when the workers have been stopped.
+    running: RwLock<Option<Running>>,
     /// Where software stores tails without our being told, by queue; a queue gets its page when it is enabled.
     pages: Mutex<Pages>,
 }
@@ -52,6 +54,7 @@ struct Pages {
 
 struct Running {
     stop: Arc<AtomicBool>,
+    workers: Vec<Arc<Worker>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -76,7 +79,7 @@ impl DataPath {
         Self {
             engines: (0..workers).map(engine).collect(),
             shared: Arc::new(Shared::new(tables, flows, clock, tx, rx, workers)),
-            running: Mutex::new(None),
+            running: RwLock::new(None),
             pages: Mutex::default(),
         }
     }
@@ -85,12 +88,21 @@ impl DataPath {
         self.engines.get(usize::from(queue) % self.engines.len()).map(|engine| &**engine)
     }
 
-    /// A transmit queue's doorbell rings.
+    /// A transmit queue's doorbell rings: wakes its worker, or on a thread that is lent does its work.
     #[inline]
     pub fn ring(&self, queue: u32, tail: u32) {
         let worker = queue as usize % self.engines.len();
         self.shared.doorbells.ring(worker, queue as usize, tail & TAIL_MASK);
-        self.shared.wake(worker);
+        if !(is_lent() && self.help(worker)) {
+            self.shared.wake(worker);
+        }
+    }
+
+    /// Does a worker's next batches; false when it has to be woken: more is left, or the workers stop.
+    fn help(&self, worker: usize) -> bool {
+        let Ok(running) = self.running.try_read() else { return false };
+        let worker = running.as_ref().and_then(|running| running.workers.get(worker));
+        worker.is_some_and(|worker| worker.help())
     }
 
     /// What a transmit queue's doorbell holds.
@@ -300,20 +312,21 @@ impl DataPath {
 
     /// Gives each worker a thread; nothing when they have one.
     pub fn start(&self, sink: &Arc<dyn Sink>) -> std::io::Result<()> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.write().unwrap_or_else(PoisonError::into_inner);
         if running.is_some() {
             return Ok(());
         }
         let stop = Arc::new(AtomicBool::new(false));
-        let mut started = Running { stop: Arc::clone(&stop), threads: vec![] };
+        let mut started = Running { stop: Arc::clone(&stop), workers: vec![], threads: vec![] };
         for (number, engine) in self.engines.iter().enumerate() {
-            let worker = Worker {
+            let worker = Arc::new(Worker::new(
                 number,
-                engine: Arc::clone(engine),
-                shared: Arc::clone(&self.shared),
-                sink: Arc::clone(sink),
-                stop: Arc::clone(&stop),
-            };
+                Arc::clone(engine),
+                Arc::clone(&self.shared),
+                Arc::clone(sink),
+                Arc::clone(&stop),
+            ));
+            started.workers.push(Arc::clone(&worker));
             let builder = std::thread::Builder::new().name(format!("lan-worker-{number}"));
             match builder.spawn(move || worker.run()) {
                 Ok(thread) => started.threads.push(thread),
@@ -329,7 +342,7 @@ impl DataPath {
 
     /// Ends the workers' threads; when this returns, none is left.
     pub fn stop(&self) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = self.running.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(running) = running {
             self.end(running);
         }

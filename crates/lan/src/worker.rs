@@ -1,11 +1,13 @@
 //! A worker's thread: batches while there is something to do, asleep when there is not.
 
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::thread::set_current_timer_slack;
 use siov_bus::Gate;
 
 use crate::causes::{Outcome, Sink};
@@ -17,6 +19,10 @@ const SPINS: u32 = 200;
 /// The first sleep of a worker that polls doorbells in memory, and the longest.
 const NAP: Duration = Duration::from_micros(50);
 const LONGEST_NAP: Duration = Duration::from_millis(1);
+/// How many batches another thread does for a worker at a time: its own guest waits meanwhile.
+const ROUNDS: u32 = 4;
+/// By how many nanoseconds a sleep may be longer: throttling timers count in 2 us.
+const SLACK: u64 = 1_000;
 /// The longest sleep of any: what has no file descriptor may have changed.
 const SLEEP: Duration = Duration::from_secs(1);
 
@@ -65,36 +71,53 @@ impl Wake {
 
 /// What a worker's thread runs.
 pub(crate) struct Worker {
-    pub number: usize,
-    pub engine: Arc<Gate<Engine>>,
-    pub shared: Arc<Shared>,
-    pub sink: Arc<dyn Sink>,
-    pub stop: Arc<AtomicBool>,
+    number: usize,
+    engine: Arc<Gate<Engine>>,
+    shared: Arc<Shared>,
+    sink: Arc<dyn Sink>,
+    stop: Arc<AtomicBool>,
+    /// Another thread does its batches.
+    helped: AtomicBool,
+    /// One has done so since the worker slept last.
+    relieved: AtomicBool,
+}
+
+/// What a batch leaves.
+struct Left {
+    busy: bool,
+    more: bool,
+    polls: bool,
 }
 
 impl Worker {
+    /// A worker that does nothing yet.
+    pub fn new(
+        number: usize,
+        engine: Arc<Gate<Engine>>,
+        shared: Arc<Shared>,
+        sink: Arc<dyn Sink>,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        let (helped, relieved) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { number, engine, shared, sink, stop, helped, relieved }
+    }
+
     /// Works until it is told to stop.
     pub fn run(&self) {
+        // Else the kernel lets timers be late by 50 us, which is as long as they commonly run.
+        let _ = set_current_timer_slack(NonZeroU64::new(SLACK));
         let mut outcome = Outcome::default();
         let (mut idle, mut nap) = (0, NAP);
         while !self.stop.load(Ordering::Acquire) {
-            outcome.clear();
-            let polls = {
-                let mut engine = self.engine.batch();
-                engine.run(&self.shared, &mut outcome);
-                engine.polls()
-            };
-            self.sink.take(&outcome);
-            if self.number == 0 && self.sink.deadline().is_some_and(|at| at <= self.now()) {
-                self.sink.poll();
-            }
-            if outcome.busy || outcome.more {
+            let left = self.batch(&mut outcome);
+            if left.busy || left.more {
                 (idle, nap) = (0, NAP);
-            } else if idle < SPINS {
+            } else if idle < SPINS && !self.relieved.load(Ordering::Relaxed) {
                 idle += 1;
                 std::hint::spin_loop();
             } else {
-                let woken = self.sleep(if polls { nap } else { SLEEP });
+                self.relieved.store(false, Ordering::Relaxed);
+                let woken = self.sleep(if left.polls { nap } else { SLEEP });
                 if self.number == 0 {
                     // A link may have gone up or down: what a port is plugged into wakes us for that, too.
                     self.sink.poll();
@@ -102,6 +125,45 @@ impl Worker {
                 nap = if woken { NAP } else { (nap * 2).min(LONGEST_NAP) };
             }
         }
+    }
+
+    /// Does the next batches on the thread that rang a doorbell; false when the worker has to do the rest.
+    ///
+    /// A second such thread leaves its doorbell to the first, which looks again when it is done.
+    pub fn help(&self) -> bool {
+        let mut outcome = Outcome::default();
+        let mut rounds = 0;
+        while !self.helped.swap(true, Ordering::AcqRel) {
+            self.relieved.store(true, Ordering::Relaxed);
+            let mut more = true;
+            while more && rounds < ROUNDS && !self.stop.load(Ordering::Acquire) {
+                more = self.batch(&mut outcome).more;
+                rounds += 1;
+            }
+            // What others rang before they found us here is seen now: both sides exchange the same word.
+            self.helped.swap(false, Ordering::AcqRel);
+            if more || rounds >= ROUNDS {
+                return false;
+            }
+            if !self.shared.doorbells.any(self.number) {
+                break;
+            }
+        }
+        true
+    }
+
+    fn batch(&self, outcome: &mut Outcome) -> Left {
+        outcome.clear();
+        let polls = {
+            let mut engine = self.engine.batch();
+            engine.run(&self.shared, outcome);
+            engine.polls()
+        };
+        self.sink.take(outcome);
+        if self.number == 0 && self.sink.deadline().is_some_and(|at| at <= self.now()) {
+            self.sink.poll();
+        }
+        Left { busy: outcome.busy, more: outcome.more, polls }
     }
 
     fn now(&self) -> u64 {
