@@ -73,6 +73,14 @@ def test_a_socket_path_with_a_comma_reaches_qemu_as_it_is(rig: Rig) -> None:
     assert json.loads(devices[1])["socket"] == {"type": "unix", "path": "/run/a,b=c.sock"}
 
 
+def test_a_nics_wire_stands_before_it_and_is_qemus_json(rig: Rig) -> None:
+    wire = {"type": "stream", "id": "net0", "server": True, "addr": {"type": "unix", "path": "/run/a,b"}}
+    spec = GuestSpec(netdevs=(wire,), devices=("igb,netdev=net0",))
+    argv = command_line(rig, spec, "initrd", [])
+    assert [json.loads(netdev) for netdev in values(argv, "-netdev")] == [wire]
+    assert argv.index("-netdev") < argv.index("igb,netdev=net0")
+
+
 def test_the_virtual_iommu_stands_before_what_it_translates_for(rig: Rig) -> None:
     spec = GuestSpec(viommu=True, devices=("igb",), sockets=(Path("/run/a.sock"),))
     argv = command_line(rig, spec, "initrd", [])

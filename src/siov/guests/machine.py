@@ -4,7 +4,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -33,9 +33,10 @@ class GuestSpec:
     a PCI Express endpoint with its extended configuration space. `memory` is in MiB. `kernel` replaces the
     rig's kernel (and so fits none of its modules); `append` is put behind the kernel's command line. `viommu`
     gives the guest an Intel IOMMU, which vfio-pci in the guest needs. `trace` names QEMU's trace events.
-    `devices` are further arguments of QEMU's -device, such as "igb". `spare_ports` root ports more are empty,
-    for devices that are plugged in later. With `reboot` a guest that resets boots anew; without, that ends
-    it. A wrong value is a RigError.
+    `devices` are further arguments of QEMU's -device, such as "igb"; `netdevs` are what they may be connected
+    to, each the members of a QAPI Netdev (-netdev), with an `id` that the device names. `spare_ports` root
+    ports more are empty, for devices that are plugged in later. With `reboot` a guest that resets boots anew;
+    without, that ends it. A wrong value is a RigError.
     """
 
     sockets: tuple[Path, ...] = ()
@@ -48,6 +49,7 @@ class GuestSpec:
     viommu: bool = False
     trace: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    netdevs: tuple[Mapping[str, object], ...] = ()
     spare_ports: int = 0
     reboot: bool = False
 
@@ -123,6 +125,8 @@ def command_line(
         argv += ["-device", _root_port(index), "-device", json.dumps(vfio_user_device(index, path))]
     for index in range(len(spec.sockets), len(spec.sockets) + spec.spare_ports):
         argv += ["-device", _root_port(index)]
+    for netdev in spec.netdevs:
+        argv += ["-netdev", json.dumps(dict(netdev))]
     for device in spec.devices:
         argv += ["-device", device]
     for pattern in spec.trace:
