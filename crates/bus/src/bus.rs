@@ -8,6 +8,7 @@ use siov_iommu::{DeviceInvalidation, Interrupt, Outbound, Pasid, Rid, Unit};
 use siov_mem::{HostMemory, Hpa};
 use siov_spec::msi::{MsiAddress, MsiData};
 
+use crate::Mmio;
 use crate::mmio::Claims;
 use crate::{BusError, Claim, Cpus, Gate};
 
@@ -110,6 +111,11 @@ impl Bus {
     pub fn mmio_write(&self, at: Hpa, data: &[u8]) -> Option<bool> {
         let (target, offset) = self.claims.find(at, data.len())?;
         Some(target.write(offset, data))
+    }
+
+    /// Who answers to all of `len` bytes now, and at which offset.
+    pub fn mmio_target(&self, at: Hpa, len: usize) -> Option<(Arc<dyn Mmio>, u64)> {
+        self.claims.find(at, len)
     }
 
     /// Reads a register of 32 bits; all ones where no function answers.

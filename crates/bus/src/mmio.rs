@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use siov_mem::Hpa;
+use siov_mem::{Hpa, Word};
 
 /// The registers of a function behind one of its BARs.
 pub trait Mmio: Send + Sync {
@@ -12,6 +12,12 @@ pub trait Mmio: Send + Sync {
 
     /// Writes as software does; whether the function's firmware has something to do now.
     fn write(&self, offset: u64, data: &[u8]) -> bool;
+
+    /// Has a register be a word of shared memory, which software stores into without the function being told,
+    /// until it is given another or none; false for a register that can't be, which is most.
+    fn share(&self, _offset: u64, _word: Option<Word>) -> bool {
+        false
+    }
 }
 
 /// A range of physical addresses, and who answers there.

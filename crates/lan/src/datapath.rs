@@ -1,17 +1,18 @@
 //! The workers together, as control sees them.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use siov_bus::{Gate, Requester};
+use siov_mem::Word;
 use siov_port::{Clock, InUse, Port};
 use siov_switch::{DropReason, FlowTable, VsiId};
 
 use crate::causes::{Line, Outcome, Sink};
-use crate::doorbell::{DirectPage, TAIL_MASK};
+use crate::direct::DirectTails;
+use crate::doorbell::TAIL_MASK;
 use crate::engine::Engine;
 use crate::interrupt::Cause;
 use crate::lend::is_lent;
@@ -42,14 +43,7 @@ pub struct DataPath {
     engines: Vec<Arc<Gate<Engine>>>,
     /// Read by who does a worker's batches for it: none of them is left when the workers have been stopped.
     running: RwLock<Option<Running>>,
-    /// Where software stores tails without our being told, by queue; a queue gets its page when it is enabled.
-    pages: Mutex<Pages>,
-}
-
-#[derive(Default)]
-struct Pages {
-    tx: HashMap<u16, DirectPage>,
-    rx: HashMap<u16, DirectPage>,
+    direct: DirectTails,
 }
 
 struct Running {
@@ -80,7 +74,7 @@ impl DataPath {
             engines: (0..workers).map(engine).collect(),
             shared: Arc::new(Shared::new(tables, flows, clock, tx, rx, workers)),
             running: RwLock::new(None),
-            pages: Mutex::default(),
+            direct: DirectTails::default(),
         }
     }
 
@@ -92,6 +86,9 @@ impl DataPath {
     #[inline]
     pub fn ring(&self, queue: u32, tail: u32) {
         let worker = queue as usize % self.engines.len();
+        if let Some(word) = self.direct.tx(queue) {
+            word.store(tail);
+        }
         self.shared.doorbells.ring(worker, queue as usize, tail & TAIL_MASK);
         if !(is_lent() && self.help(worker)) {
             self.shared.wake(worker);
@@ -107,25 +104,30 @@ impl DataPath {
 
     /// What a transmit queue's doorbell holds.
     pub fn tx_tail(&self, queue: u32) -> u32 {
-        self.shared.doorbells.tx_tail(queue as usize)
+        let stored = self.direct.tx(queue).and_then(|word| word.load());
+        stored.unwrap_or_else(|| self.shared.doorbells.tx_tail(queue as usize))
     }
 
     /// Software posts receive buffers.
     pub fn set_rx_tail(&self, queue: u32, tail: u32) {
+        if let Some(word) = self.direct.rx(queue) {
+            word.store(tail);
+        }
         self.shared.doorbells.set_rx_tail(queue as usize, tail & TAIL_MASK);
     }
 
     /// What a receive queue's tail holds.
     pub fn rx_tail(&self, queue: u32) -> u32 {
-        self.shared.doorbells.rx_tail(queue as usize)
+        let stored = self.direct.rx(queue).and_then(|word| word.load());
+        stored.unwrap_or_else(|| self.shared.doorbells.rx_tail(queue as usize))
     }
 
     /// Enables a transmit queue, from its ring's first entry on; false for a context no queue can have.
     pub(crate) fn tx_enable(&self, queue: u16, setup: &TxSetup) -> bool {
         let Some(mut new) = TxQueue::new(queue, setup) else { return false };
         self.shared.doorbells.forget_tx(queue.into());
-        new.direct = self.pages().tx.get(&queue).cloned();
-        let direct = new.direct.is_some();
+        new.direct = self.direct.tx(queue.into());
+        let direct = new.direct.as_ref().map(|word| word.store(0)).is_some();
         let Some(engine) = self.engine(queue) else { return false };
         let mut engine = engine.control();
         let placed = engine.place(queue).map(|place| *place = Some(Box::new(new))).is_some();
@@ -151,7 +153,7 @@ impl DataPath {
     /// Enables a receive queue, from its ring's first entry on; false for a context no queue can have.
     pub(crate) fn rx_enable(&self, queue: u16, setup: &RxSetup) -> bool {
         let Some(mut new) = RxQueue::new(setup) else { return false };
-        new.direct = self.pages().rx.get(&queue).cloned();
+        new.direct = self.direct.rx(queue.into());
         let Some(engine) = self.engine(queue) else { return false };
         let mut engine = engine.control();
         let place = engine.forward.receive.place(queue);
@@ -185,13 +187,13 @@ impl DataPath {
     }
 
     /// Has a transmit queue's tail be polled in shared memory, also when it is enabled anew; `None`: no more.
-    pub(crate) fn set_direct_tx(&self, queue: u16, page: Option<DirectPage>) {
-        keep(&mut self.pages().tx, queue, page.as_ref());
+    pub(crate) fn set_direct_tx(&self, queue: u16, word: Option<Word>) {
+        self.direct.set_tx(queue, word.clone());
         let Some(gate) = self.engine(queue) else { return };
         let mut engine = gate.control();
-        let direct = page.is_some();
+        let direct = word.is_some();
         if let Some(found) = engine.queue(queue) {
-            found.direct = page;
+            found.direct = word;
             engine.set_direct(queue, direct);
         }
         drop(engine);
@@ -199,17 +201,13 @@ impl DataPath {
     }
 
     /// Has a receive queue's tail be read from shared memory, also when it is enabled anew; `None`: no more.
-    pub(crate) fn set_direct_rx(&self, queue: u16, page: Option<DirectPage>) {
-        keep(&mut self.pages().rx, queue, page.as_ref());
+    pub(crate) fn set_direct_rx(&self, queue: u16, word: Option<Word>) {
+        self.direct.set_rx(queue, word.clone());
         if let Some(gate) = self.engine(queue)
             && let Some(found) = gate.control().forward.receive.queue(queue)
         {
-            found.direct = page;
+            found.direct = word;
         }
-    }
-
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Disables the queues of a VSI, or of all with `None`; gives the numbers of both kinds.
@@ -357,7 +355,7 @@ impl DataPath {
     /// What software wrote into the tails of receive queues is forgotten.
     pub fn forget_rx_tails(&self, queues: impl IntoIterator<Item = u16>) {
         for queue in queues {
-            self.shared.doorbells.set_rx_tail(queue.into(), 0);
+            self.set_rx_tail(queue.into(), 0);
         }
     }
 
@@ -371,13 +369,6 @@ impl DataPath {
             let _ = thread.join();
         }
     }
-}
-
-fn keep(pages: &mut HashMap<u16, DirectPage>, queue: u16, page: Option<&DirectPage>) {
-    match page {
-        Some(page) => pages.insert(queue, page.clone()),
-        None => pages.remove(&queue),
-    };
 }
 
 impl Drop for DataPath {

@@ -1,9 +1,6 @@
 //! Doorbells: the tails that software writes, and which Tx queues have been rung.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
-use siov_mem::Region;
 
 /// The bits of a tail: QTX_COMM_DBELL.TAIL and QRX_TAIL.TAIL are 12:0.
 pub(crate) const TAIL_MASK: u32 = 0x1FFF;
@@ -99,22 +96,6 @@ fn bits(mut word: u64) -> impl Iterator<Item = usize> {
         word &= word.wrapping_sub(1);
         (bit < 64).then_some(bit as usize)
     })
-}
-
-/// A page that software stores a tail into without our being told.
-#[derive(Clone, Debug)]
-pub(crate) struct DirectPage {
-    /// The memory that is shared.
-    pub region: Arc<Region>,
-    /// Where the page begins in it.
-    pub offset: u64,
-}
-
-impl DirectPage {
-    /// The tail that is there now; `None` when the memory has gone.
-    pub fn tail(&self) -> Option<u32> {
-        self.region.load_u32(self.offset).ok().map(|tail| tail & TAIL_MASK)
-    }
 }
 
 #[cfg(test)]

@@ -97,6 +97,17 @@ impl Engine {
         !self.direct.is_empty()
     }
 
+    /// Whether one of them has rung.
+    pub fn is_rung(&self) -> bool {
+        self.direct.iter().any(|number| {
+            let queue = self.tx.get(usize::from(*number) / self.workers).and_then(Option::as_deref);
+            queue.is_some_and(|queue| {
+                queue.stopped.is_none()
+                    && queue.stored().is_some_and(|tail| tail != queue.ring.tail)
+            })
+        })
+    }
+
     /// A batch; what it leaves for others is in `outcome`.
     pub fn run(&mut self, shared: &Shared, outcome: &mut Outcome) {
         self.ring(shared, outcome);
@@ -144,10 +155,9 @@ impl Engine {
     /// Takes the doorbells that rang.
     fn ring(&mut self, shared: &Shared, outcome: &mut Outcome) {
         let Self { tx, ready, workers, direct, .. } = self;
-        let mut rung = |number: usize, tail: Option<u32>| {
+        let mut rung = |number: usize| {
             let Some(Some(queue)) = tx.get_mut(number / *workers) else { return };
-            let tail = tail.or_else(|| queue.direct.as_ref()?.tail());
-            let tail = tail.unwrap_or_else(|| shared.doorbells.tx_tail(number));
+            let tail = queue.stored().unwrap_or_else(|| shared.doorbells.tx_tail(number));
             if queue.stopped.is_some() || tail == queue.ring.tail {
                 return;
             }
@@ -158,9 +168,9 @@ impl Engine {
                 ready.push_back(queue.number);
             }
         };
-        shared.doorbells.take(self.worker, |number| rung(number, None));
+        shared.doorbells.take(self.worker, &mut rung);
         for number in direct {
-            rung(usize::from(*number), None);
+            rung(usize::from(*number));
         }
     }
 

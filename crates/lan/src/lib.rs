@@ -8,6 +8,7 @@ pub mod bench;
 mod causes;
 mod datapath;
 mod device;
+mod direct;
 mod doorbell;
 mod engine;
 pub mod interrupt;
@@ -30,7 +31,7 @@ mod worker;
 
 pub use causes::{Line, Outcome, Sink, Stopped};
 pub use datapath::{DataPath, Shape};
-pub use device::{Allowed, Event, Forward, Nic, NicConfig, NicError, ResetKind, RuleKey, Tail};
+pub use device::{Allowed, Event, Forward, Nic, NicConfig, NicError, ResetKind, RuleKey};
 pub use lend::lend;
 pub use malicious::{Malice, Side};
 pub use siov_bus::Geometry;

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::thread::set_current_timer_slack;
@@ -16,9 +16,12 @@ use crate::shared::Shared;
 
 /// How often an idle worker looks before it sleeps.
 const SPINS: u32 = 200;
-/// The first sleep of a worker that polls doorbells in memory, and the longest.
+/// A worker that polls doorbells in memory sleeps for this part of the time that it has been idle: so it finds
+/// one late by so much of the pause before it at most, and the longer nothing comes, the less it looks.
+const PART: u32 = 16;
+/// The shortest of these sleeps, and the longest.
 const NAP: Duration = Duration::from_micros(50);
-const LONGEST_NAP: Duration = Duration::from_millis(1);
+const LONGEST_NAP: Duration = Duration::from_millis(2);
 /// How many batches another thread does for a worker at a time: its own guest waits meanwhile.
 const ROUNDS: u32 = 4;
 /// By how many nanoseconds a sleep may be longer: throttling timers count in 2 us.
@@ -107,22 +110,26 @@ impl Worker {
         // Else the kernel lets timers be late by 50 us, which is as long as they commonly run.
         let _ = set_current_timer_slack(NonZeroU64::new(SLACK));
         let mut outcome = Outcome::default();
-        let (mut idle, mut nap) = (0, NAP);
+        let (mut idle, mut since) = (0, Instant::now());
         while !self.stop.load(Ordering::Acquire) {
             let left = self.batch(&mut outcome);
             if left.busy || left.more {
-                (idle, nap) = (0, NAP);
-            } else if idle < SPINS && !self.relieved.load(Ordering::Relaxed) {
+                idle = 0;
+                continue;
+            }
+            if idle == 0 {
+                since = Instant::now();
+            }
+            if idle < SPINS && !self.relieved.load(Ordering::Relaxed) {
                 idle += 1;
                 std::hint::spin_loop();
             } else {
                 self.relieved.store(false, Ordering::Relaxed);
-                let woken = self.sleep(if left.polls { nap } else { SLEEP });
+                self.rest(left.polls, since);
                 if self.number == 0 {
                     // A link may have gone up or down: what a port is plugged into wakes us for that, too.
                     self.sink.poll();
                 }
-                nap = if woken { NAP } else { (nap * 2).min(LONGEST_NAP) };
             }
         }
     }
@@ -170,7 +177,20 @@ impl Worker {
         self.shared.clock.now()
     }
 
-    /// Sleeps until something comes, at most this long; whether something came.
+    /// Sleeps until there may be something to do; with doorbells to poll, since when it has been idle counts.
+    fn rest(&self, polls: bool, since: Instant) {
+        if !polls {
+            self.sleep(SLEEP);
+            return;
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < SLEEP
+            && !self.sleep((since.elapsed() / PART).clamp(NAP, LONGEST_NAP))
+            && !self.engine.batch().is_rung()
+        {}
+    }
+
+    /// Sleeps until something comes or is due, at most this long; whether it has.
     fn sleep(&self, at_most: Duration) -> bool {
         let Some(wake) = self.shared.waker(self.number) else { return false };
         wake.about_to_sleep();
@@ -195,6 +215,6 @@ impl Worker {
         let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         let ready = poll(&mut fds, time.as_ref()).unwrap_or(0);
         wake.awake();
-        ready > 0
+        ready > 0 || until.is_some_and(|until| until <= at_most)
     }
 }

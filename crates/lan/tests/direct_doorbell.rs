@@ -5,14 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use siov_bus::{Bus, Rid};
-use siov_lan::{Allowed, Clock, Forward, Nic, NicConfig, NicError, RuleKey, Tail};
-use siov_mem::{GRANULE, HostMemory, Hpa, Region};
+use siov_lan::{Allowed, Clock, Event, Forward, Malice, Nic, NicConfig, ResetKind, RuleKey};
+use siov_mem::{GRANULE, HostMemory, Hpa, Region, Word};
 use siov_port::{Bounds, Cable, Port};
+use siov_spec::e810::bar0::GLINT_DYN_CTL;
 use siov_spec::e810::vsi_properties as props;
 use siov_spec::e810::{DTYPE, TxDataQw1, TxQueueContext, VsiType};
 
 const QUEUE: u16 = 3;
 const VSI: u16 = 5;
+/// Registers in their pages, by offset in BAR 0.
+const DOORBELL: u64 = 0x0400_0000 + 4096 * QUEUE as u64;
+const RX_TAIL: u64 = 0x0380_0000 + 4096 * 5;
+const VECTOR: u64 = 0x0300_0000 + 4096 * 9;
 const RING: u64 = 0x1000;
 const FRAME: u64 = 0x2000;
 const LENGTH: u16 = 60;
@@ -63,8 +68,16 @@ impl Bench {
     }
 
     fn map(&self) {
-        let tail = Tail { region: Arc::clone(&self.page), offset: 0x40 };
-        self.nic.map_tail(true, QUEUE, Some(tail)).unwrap();
+        assert!(self.share(DOORBELL, 0x40));
+    }
+
+    fn share(&self, register: u64, offset: u64) -> bool {
+        let word = Word::new(Arc::clone(&self.page), offset).unwrap();
+        self.nic.behind_bar(0).share(register, Some(word))
+    }
+
+    fn unshare(&self) {
+        assert!(self.nic.behind_bar(0).share(DOORBELL, None));
     }
 
     fn enable(&self) {
@@ -127,7 +140,7 @@ fn a_page_that_no_queue_uses_any_more_is_not_looked_at() {
     let bench = Bench::new(Clock::virtual_());
     bench.map();
     bench.enable();
-    bench.nic.map_tail(true, QUEUE, None).unwrap();
+    bench.unshare();
     bench.store(5);
     bench.pump();
     assert_eq!(bench.sent(), 0);
@@ -157,11 +170,84 @@ fn a_page_outlives_its_queue_and_counts_again_when_that_is_enabled() {
 }
 
 #[test]
-fn a_queue_that_does_not_exist_has_no_page() {
+fn a_queue_that_is_enabled_anew_does_not_take_up_the_tail_of_before() {
     let bench = Bench::new(Clock::virtual_());
-    let tail = Tail { region: Arc::clone(&bench.page), offset: 0 };
-    let refused = bench.nic.map_tail(false, 2048, Some(tail));
-    assert_eq!(refused, Err(NicError::Queue(2048)));
+    bench.map();
+    bench.enable();
+    bench.store(3);
+    bench.pump();
+    bench.nic.tx_disable(QUEUE);
+    bench.fill();
+    bench.enable();
+    bench.pump();
+    assert_eq!((bench.sent(), bench.page.load_u32(0x40).unwrap()), (3, 0));
+}
+
+#[test]
+fn a_tail_outside_the_ring_stops_the_queue_as_one_that_is_written() {
+    let bench = Bench::new(Clock::virtual_());
+    bench.map();
+    bench.enable();
+    bench.store(u32::MAX);
+    bench.pump();
+    let told = bench.nic.take_events();
+    let told: Vec<_> = told.iter().filter(|event| !matches!(event, Event::Link { .. })).collect();
+    assert!(
+        matches!(
+            told[..],
+            [Event::Malicious { queue: QUEUE, malice: Malice::TailOutsideRing, .. }]
+        ),
+        "{told:?}"
+    );
+    bench.store(1);
+    bench.pump();
+    assert_eq!(bench.sent(), 0);
+}
+
+#[test]
+fn a_doorbell_that_is_written_shows_in_the_page() {
+    let bench = Bench::new(Clock::virtual_());
+    bench.map();
+    bench.enable();
+    bench.nic.bar_write(0, DOORBELL as u32, &4u32.to_le_bytes());
+    bench.pump();
+    let mut read = [0; 4];
+    bench.nic.bar_read(0, DOORBELL as u32, &mut read);
+    assert_eq!((bench.sent(), bench.page.load_u32(0x40).unwrap()), (4, 4));
+    assert_eq!(u32::from_le_bytes(read), 4);
+}
+
+#[test]
+fn a_timer_in_the_page_holds_as_soon_as_it_matters_and_shows_what_the_vector_was_given() {
+    let bench = Bench::new(Clock::virtual_());
+    let (control, timer) = (VECTOR, VECTOR + 8);
+    let read = |at: u64| {
+        let mut bytes = [0; 4];
+        bench.nic.bar_read(0, at as u32, &mut bytes);
+        u32::from_le_bytes(bytes)
+    };
+    bench.nic.bar_write(0, timer as u32, &7u32.to_le_bytes());
+    assert!(bench.share(timer, 0x80));
+    assert_eq!(bench.page.load_u32(0x80).unwrap(), 7);
+    bench.page.store_u32(0x80, 0x29).unwrap();
+    assert_eq!(read(timer), 0x29);
+    // INTERVAL of timer 1, with a write of the vector's control.
+    let write = GLINT_DYN_CTL(0).with_ITR_INDX(1).with_INTERVAL(0x11);
+    bench.nic.bar_write(0, control as u32, &write.0.to_le_bytes());
+    assert_eq!((read(timer), bench.page.load_u32(0x80).unwrap()), (0x11, 0x11));
+    bench.page.store_u32(0x80, 0xFFFF_F123).unwrap();
+    assert_eq!((read(timer), bench.page.load_u32(0x80).unwrap()), (0x123, 0xFFFF_F123));
+    bench.nic.reset(ResetKind::CORER);
+    assert_eq!((read(timer), bench.page.load_u32(0x80).unwrap()), (0, 0));
+}
+
+#[test]
+fn a_register_that_acts_on_each_write_can_not_be_memory() {
+    let bench = Bench::new(Clock::virtual_());
+    for register in [VECTOR, 0x0200_0010, 0x0900_0000, DOORBELL + 4] {
+        assert!(!bench.share(register, 0x40), "{register:#x}");
+    }
+    assert!(bench.share(RX_TAIL, 0x40));
 }
 
 #[test]

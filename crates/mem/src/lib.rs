@@ -18,6 +18,7 @@ mod guard;
 mod host;
 mod perm;
 mod region;
+mod word;
 
 pub use addr::{Gpa, Gva, Hpa, Iova, PAGE_SIZE};
 pub use dirty::DirtyRun;
@@ -27,3 +28,4 @@ pub use files::MappedFiles;
 pub use host::{GRANULE, HostFault, HostMemory, HostView, MAX_SIZE, PlaceError};
 pub use perm::Perm;
 pub use region::{Region, RegionError, RegionFault};
+pub use word::Word;

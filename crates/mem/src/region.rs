@@ -2,11 +2,13 @@
 #![allow(unsafe_code)] // owns a mapping, and reads and writes through its address
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use rustix::fs::{FileType, fstat, fstatfs};
+use rustix::fs::{
+    FileType, MemfdFlags, SealFlags, fcntl_add_seals, fstat, fstatfs, ftruncate, memfd_create,
+};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use thiserror::Error;
@@ -109,6 +111,16 @@ impl Region {
         // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
         let base = unsafe { mmap_anonymous(ptr::null_mut(), mapped, prot, flags) };
         Self::own(base, mapped, Perm::READ_WRITE)
+    }
+
+    /// `len` bytes of zeroed memory, and a file of that name for others to map it; they can't change its size.
+    pub fn shared(name: &str, len: u64) -> Result<(Region, OwnedFd), RegionError> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = memfd_create(name, flags).map_err(RegionError::Os)?;
+        ftruncate(&file, len).map_err(RegionError::Os)?;
+        let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+        fcntl_add_seals(&file, seals).map_err(RegionError::Os)?;
+        Ok((Self::map(file.as_fd(), 0, len, Perm::READ_WRITE)?, file))
     }
 
     /// `len` bytes of the file `fd` from `offset`, shared with whoever else maps it.

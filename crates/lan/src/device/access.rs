@@ -3,12 +3,13 @@
 use std::sync::Weak;
 
 use siov_bus::Mmio;
+use siov_mem::Word;
 use siov_spec::e810::bar0::{self, Reg};
 use siov_spec::{Change, Write};
 
 use super::counters::{base_for, counted, shown};
 use super::events::{Event, ResetKind};
-use super::map::Place;
+use super::map::{Place, VectorRegister};
 use super::{Device, Nic, NicError};
 use crate::interrupt::Cause;
 use crate::mailbox::{Outcome, Owner, Register};
@@ -33,6 +34,12 @@ impl Mmio for Bar {
         };
         device.write_bar(self.bar, offset, data);
         device.events.any()
+    }
+
+    fn share(&self, offset: u64, word: Option<Word>) -> bool {
+        let device = self.device.upgrade().filter(|_| self.bar == 0);
+        let (Some(device), Ok(offset)) = (device, u32::try_from(offset)) else { return false };
+        device.share(offset, word)
     }
 }
 
@@ -176,6 +183,26 @@ impl Device {
             Place::Ims(at) => self.vectors.write_ims(at, &value.to_le_bytes()),
             Place::Plain | Place::Nothing => {}
         }
+    }
+
+    /// Tails and throttling timers can be words of shared memory: what matters of them is their value. A
+    /// register that acts on each write can't.
+    fn share(&self, offset: u32, word: Option<Word>) -> bool {
+        match self.map.place(offset) {
+            Place::TxDoorbell(queue) => match u16::try_from(queue) {
+                Ok(queue) => self.path.set_direct_tx(queue, word),
+                Err(_) => return false,
+            },
+            Place::RxTail(queue) => match u16::try_from(queue) {
+                Ok(queue) => self.path.set_direct_rx(queue, word),
+                Err(_) => return false,
+            },
+            Place::Vector(vector, VectorRegister::Itr(timer)) => {
+                self.vectors.share(vector, timer, word);
+            }
+            _ => return false,
+        }
+        true
     }
 
     fn write_mailbox(&self, owner: Owner, register: Register, value: u32) {

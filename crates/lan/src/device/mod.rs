@@ -9,6 +9,7 @@ mod malice;
 mod map;
 mod queues;
 mod reset;
+mod timers;
 mod vectors;
 
 use std::fmt;
@@ -37,7 +38,6 @@ use vectors::Vectors;
 
 pub use events::{Event, ResetKind};
 pub use firmware::{Forward, RuleKey};
-pub use queues::Tail;
 
 /// PFINT_OICR.MAL_DETECT.
 const MAL_DETECT: u32 = bar0::PFINT_OICR(0).with_MAL_DETECT(true).0;

@@ -2,12 +2,11 @@
 
 use siov_spec::e810::bar0::{self, Reg};
 use siov_spec::e810::{
-    RX_CONTEXT_BYTES, RX_QUEUES, RxQueueContext, TX_CONTEXT_BYTES, TX_QUEUES, TxQueueContext,
+    RX_CONTEXT_BYTES, RX_QUEUES, RxQueueContext, TX_CONTEXT_BYTES, TxQueueContext,
 };
 use siov_switch::VsiId;
 
 use super::{Device, Nic, NicError};
-use crate::doorbell::DirectPage;
 use crate::interrupt::Cause;
 use crate::rx::RxSetup;
 use crate::tx::TxSetup;
@@ -100,30 +99,4 @@ impl Nic {
     pub fn tx_disable(&self, queue: u16) {
         self.device.path.tx_disable(queue);
     }
-
-    /// Has a queue's tail be read from shared memory that software writes without our being told; it stays so
-    /// when the queue is disabled and enabled.
-    pub fn map_tail(&self, tx: bool, queue: u16, page: Option<Tail>) -> Result<(), NicError> {
-        let queues = if tx { TX_QUEUES } else { RX_QUEUES };
-        if u32::from(queue) >= queues {
-            return Err(NicError::Queue(queue.into()));
-        }
-        let page = page.map(|Tail { region, offset }| DirectPage { region, offset });
-        let path = &self.device.path;
-        if tx {
-            path.set_direct_tx(queue, page)
-        } else {
-            path.set_direct_rx(queue, page)
-        }
-        Ok(())
-    }
-}
-
-/// Where software stores a tail.
-#[derive(Clone, Debug)]
-pub struct Tail {
-    /// The memory that is shared.
-    pub region: std::sync::Arc<siov_mem::Region>,
-    /// Byte offset of the tail in it, a multiple of 4.
-    pub offset: u64,
 }

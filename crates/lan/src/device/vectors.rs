@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use siov_bus::Requester;
+use siov_mem::Word;
 use siov_port::Clock;
 
 use super::map::VectorRegister;
+use super::timers::SharedTimers;
 use crate::interrupt::{
     Cause, Interrupts, MSIX_VECTORS, Message, Messages, Moderated, Ns, Oicr, Vector,
 };
@@ -22,6 +24,7 @@ pub(crate) struct Vectors {
 #[derive(Debug)]
 struct State {
     interrupts: Interrupts,
+    timers: SharedTimers,
     messages: Messages,
     oicr: Oicr,
     /// PFINT_OICR_CTL.
@@ -39,6 +42,7 @@ impl Vectors {
     ) -> Self {
         let state = State {
             interrupts: Interrupts::new(ims),
+            timers: SharedTimers::default(),
             messages: Messages::new(ims),
             oicr: Oicr::default(),
             other: Cause::default(),
@@ -51,6 +55,7 @@ impl Vectors {
     pub fn raise(&self, causes: &[Cause]) {
         self.change(|state, now, _| {
             for cause in causes.iter().filter(|cause| cause.enabled) {
+                state.look(cause.vector, now);
                 state.interrupts.cause(cause.vector, cause.itr, now);
             }
         });
@@ -91,7 +96,8 @@ impl Vectors {
 
     /// A register of a vector, as software reads it.
     pub fn read(&self, vector: Vector, register: VectorRegister) -> u32 {
-        let state = self.lock();
+        let state = &mut *self.lock();
+        state.look(vector, self.clock.now());
         match register {
             VectorRegister::DynCtl => state.interrupts.read_dyn_ctl(vector),
             VectorRegister::Itr(timer) => state.interrupts.itr(vector, timer),
@@ -101,14 +107,25 @@ impl Vectors {
 
     /// A write of software to a register of a vector.
     pub fn write(&self, vector: Vector, register: VectorRegister, value: u32) {
-        self.change(|state, now, _| match register {
-            VectorRegister::DynCtl => {
-                if state.interrupts.write_dyn_ctl(vector, value, now) {
-                    state.messages.clear_pending(vector);
+        self.change(|state, now, _| {
+            state.look(vector, now);
+            match register {
+                VectorRegister::DynCtl => {
+                    if state.interrupts.write_dyn_ctl(vector, value, now) {
+                        state.messages.clear_pending(vector);
+                    }
                 }
+                VectorRegister::Itr(timer) => state.interrupts.set_itr(vector, timer, value, now),
+                VectorRegister::Rate => state.interrupts.set_rate(vector, value, now),
             }
-            VectorRegister::Itr(timer) => state.interrupts.set_itr(vector, timer, value, now),
-            VectorRegister::Rate => state.interrupts.set_rate(vector, value, now),
+            state.timers.show(vector, &state.interrupts);
+        });
+    }
+
+    /// Has a vector's timer be a word of shared memory, or no more.
+    pub fn share(&self, vector: Vector, timer: u32, word: Option<Word>) {
+        self.change(|state, now, _| {
+            state.timers.set(vector, timer, word, &mut state.interrupts, now);
         });
     }
 
@@ -144,7 +161,10 @@ impl Vectors {
 
     /// Lets go what the timers held back until now.
     pub fn poll(&self) {
-        self.change(|state, now, _| state.interrupts.poll(now));
+        self.change(|state, now, _| {
+            state.timers.look_at_all(&mut state.interrupts, now);
+            state.interrupts.poll(now);
+        });
     }
 
     /// When a timer runs out next.
@@ -162,6 +182,7 @@ impl Vectors {
         let mut state = self.lock();
         for vector in vectors {
             state.interrupts.reset(vector.0..vector.0.saturating_add(1));
+            state.timers.forget([vector]);
             state.messages.clear_pending(vector);
         }
     }
@@ -170,6 +191,7 @@ impl Vectors {
     pub fn reset_all(&self, ims: u32, messages: bool) {
         let mut state = self.lock();
         state.interrupts.reset(0..MSIX_VECTORS.saturating_add(ims));
+        state.timers.forget_all();
         state.interrupts.set_automask(true);
         state.oicr.reset();
         state.other = Cause::default();
@@ -207,6 +229,10 @@ impl Vectors {
 }
 
 impl State {
+    fn look(&mut self, vector: Vector, now: Ns) {
+        self.timers.look(vector, &mut self.interrupts, now);
+    }
+
     fn raise_other(&mut self, now: Ns) {
         if self.other.enabled {
             self.interrupts.cause(self.other.vector, self.other.itr, now);

@@ -3,11 +3,12 @@
 use std::sync::atomic::{Ordering, fence};
 
 use siov_bus::{Dma, DmaError, Iova, Pasid};
+use siov_mem::Word;
 use siov_spec::e810::{RX_DESC_BYTES, RXQ_MAX_BUFFERS, RxQueueContext, bar0::QRXFLXP_CNTXT};
 use siov_switch::VsiId;
 
 use super::writeback::{Format, Meta};
-use crate::doorbell::{DirectPage, Doorbells};
+use crate::doorbell::{Doorbells, TAIL_MASK};
 use crate::interrupt::Cause;
 use crate::ring::Ring;
 
@@ -53,7 +54,7 @@ pub(crate) struct RxQueue {
     /// The frame check sequence goes into the buffer.
     pub keeps_crc: bool,
     /// Where software stores the tail without our being told.
-    pub direct: Option<DirectPage>,
+    pub direct: Option<Word>,
     pasid: Option<Pasid>,
     ring: Ring,
     buffer: u32,
@@ -100,7 +101,7 @@ impl RxQueue {
     /// The tail that software wrote last, wherever it writes it.
     pub fn tail(&self, doorbells: &Doorbells, number: u16) -> u32 {
         match &self.direct {
-            Some(page) => page.tail().unwrap_or(0),
+            Some(word) => word.load().unwrap_or(0) & TAIL_MASK,
             None => doorbells.rx_tail(number.into()),
         }
     }

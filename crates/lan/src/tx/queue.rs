@@ -3,11 +3,12 @@
 use std::sync::atomic::{Ordering, fence};
 
 use siov_bus::{Dma, DmaError, Iova, Pasid};
+use siov_mem::Word;
 use siov_spec::e810::{DTYPE, TX_DESC_BYTES, TxDoneQw1, TxQueueContext};
 use siov_switch::VsiId;
 
 use super::packet::MAX_DESCRIPTORS;
-use crate::doorbell::DirectPage;
+use crate::doorbell::TAIL_MASK;
 use crate::interrupt::Cause;
 use crate::malicious::Malice;
 use crate::ring::Ring;
@@ -36,7 +37,8 @@ pub(crate) struct TxQueue {
     pub queued: bool,
     /// Why it has stopped.
     pub stopped: Option<Malice>,
-    pub direct: Option<DirectPage>,
+    /// Where software stores the tail without our being told.
+    pub direct: Option<Word>,
 }
 
 impl TxQueue {
@@ -55,6 +57,11 @@ impl TxQueue {
             stopped: None,
             direct: None,
         })
+    }
+
+    /// The tail that software has stored without our being told.
+    pub fn stored(&self) -> Option<u32> {
+        Some(self.direct.as_ref()?.load()? & TAIL_MASK)
     }
 
     /// Software says how far the ring is filled.
