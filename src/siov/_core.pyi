@@ -104,11 +104,13 @@ class ServedVdev:
     """A virtual device as an endpoint serves it: registers and interrupts without Python.
 
     `user` acts in the host for the client; its methods are called from the endpoint's thread, and an errno
-    of what they raise is the client's answer: attached(), detached(), reset(), disable_irqs(),
+    of what they raise is the client's answer: attached() -> pages, detached(), reset(), disable_irqs(),
     set_irqs(start, eventfds or None each), dma_map(iova, physical address, size, 1 read | 2 write),
     dma_unmap(iova, size). `regions` are (size, VFIO_REGION_INFO_FLAG_*), `irqs` (count, VFIO_IRQ_INFO_*).
     `pages` are physical addresses of BAR 0's pages that are the adapter's own, by offset. A client's files
-    are placed in `memory` from `guests_from` on, each from its first map to its last.
+    are placed in `memory` from `guests_from` on, each from its first map to its last. The pages that
+    `attached` gives, offsets in BAR 0, are memory that the client maps, a new file for each; their registers
+    are words of it, unless the parent's do not answer.
     """
 
     def __init__(
@@ -123,8 +125,12 @@ class ServedVdev:
         pages: Mapping[int, int],
         guests_from: int,
     ) -> None: ...
+    def zap(self) -> None:
+        """Clear the pages that the client maps."""
     def inspect(self) -> dict[str, Any]:
-        """`files` (physical address, bytes, maps), `unshared_maps` and `lost_files` of the client."""
+        """`doorbells` ("direct" while a client may map some), `files` (physical address, bytes, maps),
+        `unshared_maps` and `lost_files` of the client.
+        """
 
 class Endpoint:
     """A device on a UNIX socket that speaks vfio-user, for one client at a time.

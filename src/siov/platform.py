@@ -131,9 +131,15 @@ class Platform:
         """Load ice for the adapters; nothing without any."""
         if self.memory is None or not self.threads.nics:
             return
-        vectors = self.scenario.ice.vectors
+        given = self.scenario.ice
         services = Services(
-            self.memory, self.irqs, self.iommu, poll=self._poll, vectors=vectors, clock=self._seconds
+            self.memory,
+            self.irqs,
+            self.iommu,
+            poll=self._poll,
+            vectors=given.vectors,
+            doorbells=given.doorbells,
+            clock=self._seconds,
         )
         self.ice = IceModule.load(
             self.pci,

@@ -82,3 +82,4 @@ class IceSpec(Model):
     queues: int = Field(1, ge=0, le=256)
     vectors: Literal["msix-first", "msix", "ims"] = "msix-first"
     siov: bool = True
+    doorbells: Literal["trapped", "direct"] = "trapped"

@@ -29,6 +29,9 @@ TIMEOUT = 8.0
 """Seconds after which a server that says nothing counts as hung."""
 
 
+MAX_FDS = 16
+
+
 class DisconnectedError(Exception):
     """The server has ended the connection."""
 
@@ -42,6 +45,7 @@ class Incoming:
     flags: int
     error: int
     body: bytes
+    fds: tuple[int, ...] = ()  # what came along; the test's to close
 
     def unpack(self, layout: str) -> tuple[int, ...]:
         """The front of the body, in native byte order."""
@@ -71,6 +75,7 @@ class Client:
         self.commands: deque[Incoming] = deque()
         self._replies: dict[int, Incoming] = {}
         self._next_id = 1
+        self._fds: list[int] = []
 
     def negotiate(self, **capabilities: object) -> Incoming:
         """Agree on version 0.0."""
@@ -179,7 +184,8 @@ class Client:
     def _receive(self) -> None:
         msg_id, command, size, flags, error = HEADER.unpack(self._exactly(HEADER.size))
         assert size >= HEADER.size
-        incoming = Incoming(msg_id, command, flags, error, self._exactly(size - HEADER.size))
+        fds, self._fds = tuple(self._fds), []
+        incoming = Incoming(msg_id, command, flags, error, self._exactly(size - HEADER.size), fds)
         if flags & 0xF == Flags.REPLY:
             assert msg_id not in self._replies, f"a second reply to {id}"
             self._replies[msg_id] = incoming
@@ -192,7 +198,8 @@ class Client:
         data = bytearray()
         while len(data) < count:
             try:
-                part = self.socket.recv(count - len(data))
+                part, fds, _, _ = socket.recv_fds(self.socket, count - len(data), MAX_FDS)
+                self._fds += fds
             except ConnectionResetError:
                 part = b""
             if not part:

@@ -3,6 +3,7 @@
 mod bench;
 mod bus;
 mod capture;
+mod doorbells;
 mod endpoint;
 mod eventfd;
 mod iavf;

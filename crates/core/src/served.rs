@@ -4,8 +4,9 @@
 //! resets and clients does: it is the host's business, and the endpoint's thread is one of Python's own.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyValueError;
@@ -19,6 +20,7 @@ use siov_vfio_user::{
 };
 
 use crate::bus::PyBus;
+use crate::doorbells::Doorbells;
 use crate::iommu::PyHostMemory;
 use crate::vdev::PyVdev;
 
@@ -76,9 +78,17 @@ impl PyServedVdev {
             layout,
             pages,
             guests_from: Hpa(guests_from),
+            doorbells: RwLock::default(),
             state: Mutex::default(),
         };
         Ok(Self { served: Arc::new(served) })
+    }
+
+    /// Nothing that the client has stored into pages that it maps is left.
+    fn zap(&self) {
+        if let Some(doorbells) = self.served.doorbells() {
+            doorbells.zap();
+        }
     }
 
     fn inspect<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -90,6 +100,8 @@ impl PyServedVdev {
         };
         let dict = PyDict::new(py);
         dict.set_item("files", files)?;
+        let direct = self.served.doorbells().is_some();
+        dict.set_item("doorbells", if direct { "direct" } else { "trapped" })?;
         dict.set_item("unshared_maps", unshared)?;
         dict.set_item("lost_files", lost)?;
         Ok(dict)
@@ -108,6 +120,8 @@ pub struct Served {
     pages: HashMap<u64, u64>,
     /// Clients' memory lies from here on in the host's.
     guests_from: Hpa,
+    /// Pages of BAR 0 that the client maps, while there is one that does.
+    doorbells: RwLock<Option<Arc<Doorbells>>>,
     /// Never held while Python is called: it may look at us.
     state: Mutex<State>,
 }
@@ -138,10 +152,50 @@ impl Served {
 
     /// Has the host do something; what it refuses is the client's answer.
     fn ask(&self, method: &str, args: impl for<'py> PyCallArgs<'py>) -> Result<(), Errno> {
-        Python::attach(|py| match self.user.bind(py).call_method1(method, args) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(errno_of(py, error)),
+        Python::attach(|py| {
+            let answer = self.user.bind(py).call_method1(method, args);
+            answer.map(drop).map_err(|error| errno_of(py, error))
         })
+    }
+
+    /// Has the host open the device; gives the pages of BAR 0 that its client is to map.
+    fn open(&self) -> Result<Vec<u64>, Errno> {
+        Python::attach(|py| {
+            let pages = self.user.bind(py).call_method0("attached");
+            pages.and_then(|pages| pages.extract()).map_err(|error| errno_of(py, error))
+        })
+    }
+
+    fn doorbells(&self) -> Option<Arc<Doorbells>> {
+        self.doorbells.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_doorbells(&self, new: Option<Doorbells>) {
+        let new = new.map(Arc::new);
+        let mut place = self.doorbells.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = std::mem::replace(&mut *place, new) {
+            old.close();
+        }
+    }
+
+    /// Memory in the place of the registers in these pages.
+    fn share(&self, pages: Vec<u64>) -> Result<Doorbells, Errno> {
+        let words: Vec<(u64, u64)> = pages
+            .iter()
+            .flat_map(|page| match self.pages.get(page) {
+                Some(hpa) => vec![(*page, *hpa)],
+                None => self.trapped(*page),
+            })
+            .collect();
+        Doorbells::open(&self.bus, pages, words.into_iter())
+    }
+
+    /// The registers of a page that is trapped, by offset in BAR 0, with their physical addresses.
+    fn trapped(&self, page: u64) -> Vec<(u64, u64)> {
+        let (Ok(from), Ok(end)) = (u32::try_from(page), u32::try_from(page + PAGE_SIZE)) else {
+            return vec![];
+        };
+        self.vdev.forwarded(from..end).map(|(at, hpa)| (at.into(), hpa)).collect()
     }
 
     /// The file's place in the host's memory, which it has from its first map to its last.
@@ -174,24 +228,29 @@ impl Served {
         state.lost += (before - state.files.len()) as u64;
     }
 
-    /// The double words of a page that is the adapter's own; what is no whole one is as elsewhere in BAR 0.
-    fn page(&self, region: u32, offset: u64) -> Option<u64> {
-        if region != pci::BAR0 || self.pages.is_empty() {
-            return None;
-        }
+    /// The physical address of an offset of BAR 0 in a page that is the adapter's own.
+    fn own(&self, offset: u64) -> Option<u64> {
         let within = offset % PAGE_SIZE;
         self.pages.get(&(offset - within)).map(|hpa| hpa + within)
     }
-}
 
-impl Device for Served {
-    fn layout(&self) -> DeviceLayout {
-        self.layout.clone()
+    /// Writes to the registers of a page; what is no whole double word is dropped.
+    fn write_registers(&self, offset: u64, data: &[u8]) -> Result<(), Errno> {
+        let Some(hpa) = self.own(offset) else {
+            return self.vdev.write(pci::BAR0, offset, data).map_err(|_| Errno::INVAL);
+        };
+        for (hpa, word) in (hpa..).step_by(4).zip(data.chunks(4)) {
+            if let (Ok(word), 0) = (<[u8; 4]>::try_from(word), hpa % 4) {
+                self.bus.write32(hpa, u32::from_le_bytes(word));
+            }
+        }
+        Ok(())
     }
 
-    fn read(&self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Errno> {
-        let Some(hpa) = self.page(region, offset) else {
-            return self.vdev.read(region, offset, data).map_err(|_| Errno::INVAL);
+    /// Reads the registers of a page; what is no whole double word is as elsewhere in BAR 0.
+    fn read_registers(&self, offset: u64, data: &mut [u8]) -> Result<(), Errno> {
+        let Some(hpa) = self.own(offset) else {
+            return self.vdev.read(pci::BAR0, offset, data).map_err(|_| Errno::INVAL);
         };
         for (hpa, word) in (hpa..).step_by(4).zip(data.chunks_mut(4)) {
             let whole = word.len() == 4 && hpa % 4 == 0;
@@ -200,17 +259,55 @@ impl Device for Served {
         }
         Ok(())
     }
+}
+
+/// The pages that a stretch lies in: where in it each part begins, and which bytes that are.
+fn by_pages(offset: u64, len: usize) -> impl Iterator<Item = (u64, Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let at = offset.checked_add(done as u64)?;
+        let part = done..len.min(done + (PAGE_SIZE - at % PAGE_SIZE) as usize);
+        done = part.end;
+        (!part.is_empty()).then_some((at, part))
+    })
+}
+
+impl Device for Served {
+    fn layout(&self) -> DeviceLayout {
+        let mut layout = self.layout.clone();
+        if let Some(region) = layout.regions.get_mut(pci::BAR0 as usize) {
+            region.mmap = self.doorbells().map(|doorbells| doorbells.mmap());
+        }
+        layout
+    }
+
+    fn read(&self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Errno> {
+        if region != pci::BAR0 {
+            return self.vdev.read(region, offset, data).map_err(|_| Errno::INVAL);
+        }
+        let doorbells = self.doorbells();
+        by_pages(offset, data.len()).try_for_each(|(at, part)| {
+            let data = data.get_mut(part).unwrap_or_default();
+            match doorbells.as_ref().filter(|doorbells| doorbells.has(at)) {
+                Some(doorbells) => doorbells.read(at, data),
+                None => self.read_registers(at, data),
+            }
+        })
+    }
 
     fn write(&self, region: u32, offset: u64, data: &[u8]) -> Result<(), Errno> {
-        let Some(hpa) = self.page(region, offset) else {
+        if region != pci::BAR0 {
             return self.vdev.write(region, offset, data).map_err(|_| Errno::INVAL);
-        };
-        for (hpa, word) in (hpa..).step_by(4).zip(data.chunks(4)) {
-            if let (Ok(word), 0) = (<[u8; 4]>::try_from(word), hpa % 4) {
-                self.bus.write32(hpa, u32::from_le_bytes(word));
-            }
         }
-        Ok(())
+        let doorbells = self.doorbells();
+        by_pages(offset, data.len()).try_for_each(|(at, part)| {
+            let data = data.get(part).unwrap_or_default();
+            if let Some(doorbells) = doorbells.as_ref().filter(|doorbells| doorbells.has(at)) {
+                doorbells.write(at, data)?;
+            }
+            // Also of a page that is mapped: who is told need not look.
+            self.write_registers(at, data)
+        })
     }
 
     fn reset(&self) {
@@ -223,12 +320,24 @@ impl Device for Served {
     }
 
     fn attached(&self, client: Arc<Client>) -> Result<(), Errno> {
-        self.ask("attached", ())?;
+        let pages = self.open()?;
+        if !pages.is_empty() {
+            match self.share(pages) {
+                Ok(doorbells) => self.set_doorbells(Some(doorbells)),
+                // The adapter does not answer now: its pages are trapped for this client.
+                Err(Errno::BUSY) => {}
+                Err(errno) => {
+                    let _ = self.ask("detached", ());
+                    return Err(errno);
+                }
+            }
+        }
         self.lock().client = Some(client);
         Ok(())
     }
 
     fn detached(&self) {
+        self.set_doorbells(None);
         let closed = self.ask("detached", ());
         let (maps, files) = {
             let mut state = self.lock();

@@ -244,6 +244,11 @@ impl Vdev {
         std::mem::take(&mut *self.notices())
     }
 
+    /// The double words of a range of BAR 0 that a write reaches in the parent: offset, and physical address.
+    pub fn forwarded(&self, range: std::ops::Range<u32>) -> impl Iterator<Item = (u32, u64)> {
+        self.traps.forwarded(range)
+    }
+
     /// Accesses that found nothing.
     pub fn counted(&self) -> Counted {
         Counted {

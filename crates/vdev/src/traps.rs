@@ -1,5 +1,6 @@
 //! Which double words of BAR 0 are trapped, and what becomes of an access to each.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use thiserror::Error;
@@ -161,6 +162,14 @@ impl Traps {
                 Some(Found::Shadow(Shadow { value, rw, read_clears, notify }))
             }
         }
+    }
+
+    /// The double words of a range whose writes are forwarded, and where to.
+    pub fn forwarded(&self, range: Range<u32>) -> impl Iterator<Item = (u32, u64)> {
+        range.step_by(4).filter_map(|at| match self.find(at)? {
+            Found::Forward { write: Some(hpa), .. } => Some((at, hpa)),
+            _ => None,
+        })
     }
 
     /// Every shadow takes its reset value.

@@ -1,6 +1,6 @@
 //! One client, from its first message to its last.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -18,7 +18,8 @@ use crate::{Client, Device, DeviceLayout, Limits, RegionLayout};
 
 pub(crate) struct Connection<'a> {
     pub(crate) device: &'a dyn Device,
-    pub(crate) layout: &'a DeviceLayout,
+    /// As the device has it for this client.
+    pub(crate) layout: DeviceLayout,
     pub(crate) limits: &'a Limits,
     pub(crate) counting: &'a Counting,
     pub(crate) client: &'a Arc<Client>,
@@ -79,7 +80,7 @@ impl<'a> Connection<'a> {
         if let Some(front) = self.reply.first_chunk_mut() {
             *front = reply.encode();
         }
-        self.client.socket().send(&self.reply, &[], fd)
+        self.client.socket().send(&self.reply, &[], fd.as_ref().map(AsFd::as_fd))
     }
 
     /// Does what a command says, and leaves the body of its reply behind the room for the header.
@@ -88,7 +89,7 @@ impl<'a> Connection<'a> {
         header: &Header,
         body: &[u8],
         fds: Vec<OwnedFd>,
-    ) -> Result<Option<BorrowedFd<'a>>, Errno> {
+    ) -> Result<Option<Arc<OwnedFd>>, Errno> {
         if header.message_type() != Type::Command {
             return Err(Errno::INVAL);
         }
@@ -143,6 +144,9 @@ impl<'a> Connection<'a> {
         self.client.agree(version);
         self.device.attached(Arc::clone(self.client))?;
         self.client.set_attached();
+        let layout = self.device.layout();
+        layout.check().map_err(|_| Errno::INVAL)?;
+        self.layout = layout;
         Ok(())
     }
 
@@ -154,8 +158,8 @@ impl<'a> Connection<'a> {
 
     /// The capability with the parts to map, and the file, come only if the client has room for
     /// them: it asks again with as much room as the first reply says.
-    fn get_region_info(&mut self, room: u32, index: u32) -> Result<Option<BorrowedFd<'a>>, Errno> {
-        let region = self.region(index)?;
+    fn get_region_info(&mut self, room: u32, index: u32) -> Result<Option<Arc<OwnedFd>>, Errno> {
+        let region = self.region(index)?.clone();
         let mmap = region.mmap.as_ref();
         let areas = mmap.map(|mmap| mmap.areas.as_slice()).unwrap_or_default();
         let mut flags = 0;
@@ -185,7 +189,7 @@ impl<'a> Connection<'a> {
             self.reply.extend(area.offset.to_ne_bytes());
             self.reply.extend(area.size.to_ne_bytes());
         }
-        Ok(mmap.map(|mmap| mmap.fd.as_fd()))
+        Ok(mmap.map(|mmap| Arc::clone(&mmap.fd)))
     }
 
     fn get_irq_info(&mut self, index: u32) -> Result<(), Errno> {
@@ -239,7 +243,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    fn region(&self, index: u32) -> Result<&'a RegionLayout, Errno> {
+    fn region(&self, index: u32) -> Result<&RegionLayout, Errno> {
         let region = usize::try_from(index).ok().and_then(|i| self.layout.regions.get(i));
         region.ok_or(Errno::INVAL)
     }

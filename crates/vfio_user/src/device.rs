@@ -41,7 +41,8 @@ pub mod pci {
 /// the client's messages. They may use shared memory of the client, but must not wait for memory
 /// that is reached by messages: that is for the device's own threads.
 pub trait Device: Send + Sync {
-    /// Regions and interrupts; read once, when the endpoint is bound.
+    /// Regions and interrupts; read when the endpoint is bound, and again when a client is attached: then what
+    /// it may map can be another file than before, and nothing else may have changed.
     fn layout(&self) -> DeviceLayout;
 
     /// Fills `data` from a region. The range lies inside it; the region is readable.

@@ -210,7 +210,7 @@ impl Endpoint {
         });
         let mut connection = Connection {
             device: &*self.device,
-            layout: &self.layout,
+            layout: self.layout.clone(),
             limits: &self.limits,
             counting: &self.counting,
             client,

@@ -18,6 +18,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--type", required=True, metavar="TYPE", help="its type, such as ice-vdcm")
     create.add_argument("--uuid", metavar="UUID", help="its UUID (default: a new one)")
     create.add_argument("--parent", metavar="DEVICE", help="where (default: the first that has one left)")
+    create.add_argument(
+        "--attr",
+        action="append",
+        metavar="NAME=VALUE",
+        help="set a file of its directory, such as doorbells=direct; repeat",
+    )
     create.set_defaults(action=_create)
 
     found = actions.add_parser("list", help="list the instances")
@@ -52,7 +58,7 @@ def _types(args: argparse.Namespace) -> int:
 
 
 def _create(args: argparse.Namespace) -> int:
-    made = call("mdev.create", type=args.type, uuid=args.uuid, parent=args.parent)
+    made = call("mdev.create", type=args.type, uuid=args.uuid, parent=args.parent, attrs=args.attr)
     return perform(args, made, lambda info: str(info["uuid"]))
 
 

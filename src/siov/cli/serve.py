@@ -45,6 +45,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="serve metrics for Prometheus there over TCP (default: not; without HOST: on loopback only)",
     )
     parser.add_argument(
+        "--doorbells",
+        choices=("trapped", "direct"),
+        help="how VMMs reach the queues' tails where an mdev doesn't say (default: as the scenario has it)",
+    )
+    parser.add_argument(
         "--socket",
         type=Path,
         action="append",
@@ -57,7 +62,12 @@ def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes; every socket is gone afterwards."""
     raise_file_limit()
     with_server = args.scenario is not None or bool(args.set) or not args.socket
-    of_server = {"--control": args.control, "--vfio-user": args.vfio_user, "--metrics": args.metrics}
+    of_server = {
+        "--control": args.control,
+        "--vfio-user": args.vfio_user,
+        "--metrics": args.metrics,
+        "--doorbells": args.doorbells,
+    }
     for option, value in of_server.items():
         if value is not None and not with_server:
             raise SiovError(f"{option} is of a server: name its scenario, or leave --socket out")
@@ -82,6 +92,8 @@ def _serve_platform(args: argparse.Namespace, stack: ExitStack, address: tuple[s
     if path is None:
         path = default_path()
         make_directory(path.parent)
+    if args.doorbells is not None:
+        args.set.append(f"ice.doorbells={args.doorbells}")
     platform = build(scenario_args.chosen(args))
     lock, threads = threading.Lock(), ThreadTimes(list(adapters(platform)))
 

@@ -25,8 +25,9 @@ class MdevApi(Protocol):
         type: str,  # noqa: A002 (mdevctl's word for it)
         uuid: str | None = None,
         parent: str | None = None,
+        attrs: list[str] | None = None,
     ) -> MdevInfo:
-        """Make an instance of a type."""
+        """Make an instance of a type, with attributes as NAME=VALUE."""
 
     def list(self, parent: str | None = None) -> Sequence[MdevInfo]:
         """The instances."""

@@ -29,6 +29,10 @@ class Composed(VfioDeviceOps, Protocol):
 
     vdev: Vdev
 
+    @property
+    def shared_pages(self) -> Sequence[int]:
+        """Pages of BAR 0 that are memory for the client that comes next, by offset."""
+
 
 @dataclass(slots=True, frozen=True)
 class Machine:
@@ -50,21 +54,24 @@ class VfioUser:
     def __init__(self, mdev: MdevDevice, machine: Machine) -> None:
         self.mdev, self.machine = mdev, machine
         self.device: VfioDevice | None = None
+        self.served: ServedVdev | None = None
         self.refused = 0
         self.last_refusal = ""
 
-    def attached(self) -> None:
-        """A client has come: open the instance, with no memory yet."""
+    def attached(self) -> Sequence[int]:
+        """A client has come: open the instance, without memory. Gives the pages that are memory for it."""
         with self._telling("its client was turned away"):
             machine = self.machine
             container = VfioContainer(machine.iommu, machine.pasids, name=f"vfio-user-{self.mdev.name}")
             device = VfioDevice(self.mdev, container)
+            device.zap = self.zap
             try:
                 device.open()
             except BaseException:
                 container.close()
                 raise
             self.device = device
+            return cast(Composed, device.ops).shared_pages
 
     def detached(self) -> None:
         """It has gone: nothing reaches its memory when this returns."""
@@ -95,6 +102,11 @@ class VfioUser:
         """Signal nothing any more."""
         with self._telling("vectors could not be disabled"):
             self._opened.disable_irqs(IrqIndex.MSIX)
+
+    def zap(self) -> None:
+        """Have nothing be left in pages that the client maps; taking them from it is beyond vfio-user."""
+        if self.served is not None:
+            self.served.zap()
 
     def reset(self) -> None:
         """Reset the device."""
@@ -159,11 +171,13 @@ class VdevEndpoint:
 
     def start(self) -> None:
         """Begin to serve."""
+        self.user.served = self.served
         self.endpoint.start()
 
     def stop(self) -> None:
         """Disconnect the client, whose device is closed, and remove the socket."""
         self.endpoint.stop()
+        self.user.served = None
 
     def inspect(self) -> dict[str, Any]:
         """The socket and its client, the client's files in the host's memory, and what VFIO has of it."""

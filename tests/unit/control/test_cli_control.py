@@ -31,6 +31,10 @@ EVERY = [
     ("mdev types --parent p", 'platform.mdev.types(parent="p")'),
     ("mdev create --type ice-vdcm", 'platform.mdev.create("ice-vdcm")'),
     (
+        "mdev create --type ice-avf --attr doorbells=direct",
+        'platform.mdev.create("ice-avf", attrs=["doorbells=direct"])',
+    ),
+    (
         f"mdev create --type ice-vdcm --uuid {UUID} --parent p",
         f'platform.mdev.create("ice-vdcm", uuid="{UUID}", parent="p")',
     ),

@@ -110,12 +110,14 @@ nic = { mac = "02:00:00:00:00:01" }
 def test_a_virtual_device_of_a_served_adapter_is_made_shown_and_removed(tmp_path):
     (tmp_path / "nic.toml").write_text(NIC)
     path = tmp_path / "c"
-    with serving(tmp_path / "nic.toml", "--control", path) as process:
+    with serving(tmp_path / "nic.toml", "--control", path, "--doorbells", "direct") as process:
         made = siov("mdev", "create", "--type", "ice-vdcm", "--control", path)
         assert made.returncode == 0, made.stderr
         uuid = made.stdout.strip()
         (listed,) = json.loads(siov("mdev", "list", "--json", "--control", path).stdout)
         assert listed == {"uuid": uuid, "parent": "0000:01:00.0", "type": "ice-vdcm", "open": False}
+        shown = json.loads(siov("mdev", "show", uuid, "--json", "--control", path).stdout)
+        assert shown["attributes"]["doorbells"] == "direct"
         again = siov("mdev", "create", "--type", "ice-vdcm", "--uuid", uuid, "--control", path)
         assert (again.returncode, "is taken" in again.stderr) == (2, True)
         assert siov("mdev", "remove", uuid, "--control", path).returncode == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from siov.drivers.ice.irq import Prefer
 from siov.host.iommu import IntelIommu
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from siov.drivers.ice.pf import IcePf
 
 Condition = Callable[[], bool]
+# How a VMM in another process reaches the tails: by messages, or as memory that the adapter polls.
+Doorbells = Literal["trapped", "direct"]
 
 
 class Vdcm(Protocol):
@@ -54,7 +56,8 @@ class Services:
 
     The function's own requests pass through, so addresses on the bus are the host's. Without an `iommu`
     there is no S-IOV. `vdcm_init` is called when the function can do it; `vectors` says where those of
-    virtual devices come from. `clock` gives the time in seconds (ktime_get).
+    virtual devices come from, `doorbells` how a VMM reaches their tails. `clock` gives the time in seconds
+    (ktime_get).
     """
 
     mem: PhysMem
@@ -63,4 +66,5 @@ class Services:
     vdcm_init: VdcmInit | None = None
     poll: Poll = poll_by_sleep
     vectors: Prefer = "msix-first"
+    doorbells: Doorbells = "trapped"
     clock: Callable[[], float] = time.monotonic

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from siov.drivers.ice.adi import Adi, ice_free_adi
 from siov.drivers.ice.config import Personality
+from siov.drivers.ice.services import Doorbells
 from siov.drivers.ice.vdev import ICR01, MESSAGE, compose_layout
 from siov.drivers.ice.vsi_ethtool import VsiEthtool
 from siov.host.linux import LinuxError
@@ -62,6 +63,7 @@ class VdcmDevice:
         self.vdcm, self.personality, self.adi = vdcm, personality, adi
         self.pf = adi.pf
         self.ethtool = VsiEthtool(adi.vsi, name)  # the host's: its flow rules live as long as the device
+        self.doorbells: Doorbells = self.pf.services.doorbells  # for who opens it next
         self.zap: Callable[[], None] | None = None
         self.opened = False
         self.listening = False
@@ -151,6 +153,18 @@ class VdcmDevice:
                 EINVAL, f"VSI {self.adi.vf_id}: offset {offset:#x} of region {index} can't be mapped"
             )
         return address
+
+    def choose_doorbells(self, how: Doorbells) -> bool:
+        """How the VMM that opens the device next is to reach the tails; False while it is open."""
+        with self.pf.lock:
+            if not self.opened:
+                self.doorbells = how
+            return not self.opened
+
+    @property
+    def shared_pages(self) -> tuple[int, ...]:
+        """The pages of BAR 0 that a VMM in another process is to have as memory, by offset."""
+        return self.layout.doorbells if self.doorbells == "direct" else ()
 
     def set_irqs(self, index: int, start: int, fds: Sequence[int | None]) -> None:
         """Signal eventfds for vectors from `start` on; EINVAL for what is no eventfd, or no vector."""
@@ -288,6 +302,7 @@ class VdcmDevice:
             "personality": self.personality.name,
             "adi": self.adi.inspect(),
             "open": self.opened,
+            "doorbells": self.doorbells,
             "eventfds": sorted(self.connected),
             "dropped_messages": self.dropped,
             "refused_writes": self.refused,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from errno import EINVAL
-from typing import TYPE_CHECKING, cast
+from errno import EBUSY, EINVAL
+from typing import TYPE_CHECKING, cast, get_args
 
+from siov.drivers.ice.services import Doorbells
 from siov.host.linux import LinuxError
 from siov.host.mdev import MdevDevice
 from siov.host.sysfs import ATTR_RW, ATTR_WO, AttributeGroup
@@ -37,4 +38,25 @@ def reset_store(mdev: MdevDevice, data: bytes) -> None:
     cast("VdcmDevice", mdev.ops).reset()
 
 
-vdev_group = AttributeGroup((ATTR_RW(trusted_show, trusted_store), ATTR_WO(reset_store)))
+def doorbells_show(mdev: MdevDevice) -> str:
+    """How a VMM reaches the tails."""
+    return f"{cast('VdcmDevice', mdev.ops).doorbells}\n"
+
+
+def doorbells_store(mdev: MdevDevice, data: bytes) -> None:
+    """Choose it for who opens the instance next; EBUSY while it is open, EINVAL for another word."""
+    word, known = data.decode("ascii", "replace").strip(), get_args(Doorbells)
+    mdev.trace("doorbells_store", word)
+    if word not in known:
+        raise LinuxError(EINVAL, f"doorbells of mdev {mdev.name} are {' or '.join(known)}, not {word!r}")
+    if not cast("VdcmDevice", mdev.ops).choose_doorbells(cast(Doorbells, word)):
+        raise LinuxError(EBUSY, f"mdev {mdev.name} is open; choose its doorbells while it is closed")
+
+
+vdev_group = AttributeGroup(
+    (
+        ATTR_RW(trusted_show, trusted_store),
+        ATTR_WO(reset_store),
+        ATTR_RW(doorbells_show, doorbells_store),
+    )
+)

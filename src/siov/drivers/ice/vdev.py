@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from siov.drivers.ice.config import Personality, Row, compose_config
 from siov.spec.e810.counts import PAGE
 from siov.spec.e810.interrupts import Vector
-from siov.spec.vdev import MSIX_BAR_SIZE, TIMED_VECTORS, AvfBar0, VdevBar0
+from siov.spec.vdev import MSIX_BAR_SIZE, TIMED_VECTORS, AvfBar0, Trapped, VdevBar0
 from siov.spec.word import RW, Word
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ MAILBOX: Mapping[type[Word], str] = {
     VdevBar0.VF_ARQH1: "ARQH",
     VdevBar0.VF_ARQT1: "ARQT",
 }
+# Beside the tails there are the timers of vectors in them.
+TAIL_PAGES = (Trapped.QTX_TAIL1.at, Trapped.QRX_TAIL1.at)
 TIMERS = (Vector.ITR0, Vector.ITR1, Vector.ITR2)
 ICR01 = AvfBar0.VFINT_ICR01.at
 MESSAGE = AvfBar0.VFINT_ICR01.of(INTEVENT=1, ADMINQ=1).raw  # the causes of vector 0 when a message comes
@@ -47,6 +49,8 @@ class VdevLayout:
     `config` are the registers of its configuration space. `pages` are those of BAR 0 that can be mapped, by
     offset, with the physical address of each; their order is that of VFIO's sparse areas. `msix` is the size
     of BAR 3 and the vectors of its table, where the device itself keeps that; else the VMM does.
+    `doorbells` are the pages of BAR 0 with the queues' tails, by offset: nothing in them acts on each write,
+    so memory can stand in for them.
     """
 
     config: tuple[Row, ...]
@@ -54,6 +58,7 @@ class VdevLayout:
     bar0_size: int
     traps: tuple[Trap, ...]
     pages: Mapping[int, int]
+    doorbells: tuple[int, ...]
     msix: tuple[int, int] | None
     function_reset: bool
 
@@ -109,6 +114,7 @@ def compose_layout(personality: Personality, vsi: Vsi) -> VdevLayout:
         bar0_size=personality.bar0_size,
         traps=tuple(traps),
         pages=dict(_pages(vsi)) if personality.pages else {},
+        doorbells=tuple(_tail_pages(vsi) if personality.pages else TAIL_PAGES),
         msix=None if personality.pages else (MSIX_BAR_SIZE, vectors),
         function_reset=personality.function_reset,
     )
@@ -151,13 +157,18 @@ def _pages(vsi: Vsi) -> Iterator[tuple[int, int]]:
     """Pages by offset in BAR 0, in the order in which VDCM lists them, with their physical addresses."""
     hw, spans = vsi.pf.hw, VdevBar0.spans
     yield spans["VDEV_MBX"].at, hw.address("VSI_MBX_ATQBAL", vsi.num)
-    for q, queue in enumerate(vsi.rxq):
-        yield spans["VDEV_QRX_TAIL"].at + PAGE * q, hw.address("QRX_TAIL_PAGE", queue)
-    for q, queue in enumerate(vsi.txq):
-        yield spans["VDEV_QTX_TAIL"].at + PAGE * q, hw.address("QTX_COMM_DBELL_PAGE", queue)
+    rx = [hw.address("QRX_TAIL_PAGE", queue) for queue in vsi.rxq]
+    tx = [hw.address("QTX_COMM_DBELL_PAGE", queue) for queue in vsi.txq]
+    yield from zip(_tail_pages(vsi), rx + tx, strict=True)
     yield spans["VDEV_INT_CTL01"].at, _vector_page(vsi, 0)
     for n in range(len(vsi.vectors) - 1):
         yield spans["VDEV_INT_CTL"].at + PAGE * n, _vector_page(vsi, n + 1)
+
+
+def _tail_pages(vsi: Vsi) -> list[int]:
+    """The pages of the tails by offset in BAR 0, those of receive queues first."""
+    rx, tx = VdevBar0.VDEV_QRX_TAIL, VdevBar0.VDEV_QTX_TAIL
+    return [_at(rx, q) for q in range(len(vsi.rxq))] + [_at(tx, q) for q in range(len(vsi.txq))]
 
 
 def _vector_page(vsi: Vsi, n: int) -> int:

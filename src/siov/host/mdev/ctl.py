@@ -58,12 +58,15 @@ class Mdevctl:
         type: str,  # noqa: A002 (mdevctl's word for it)
         uuid: str | None = None,
         parent: str | None = None,
+        attrs: list[str] | None = None,
     ) -> MdevInfo:
         """Make an instance of a type such as "ice-vdcm", with a UUID of its own unless one is given.
 
-        Without `parent`, on the first parent that has one left. EINVAL for an unknown type, and the errors
-        of a write to the type's `create`.
+        Without `parent`, on the first parent that has one left. `attrs` are files of its directory and what
+        is written to them then, as NAME=VALUE. EINVAL for an unknown type or attribute, and the errors of a
+        write to the type's `create` or to an attribute; there is no instance then.
         """
+        wanted = [_pair(attr) for attr in attrs or ()]
         offers = [each for each in self._parents(parent) if self._offers(each, type)]
         if not offers:
             have = choices(dict.fromkeys(each.id for each in self.types(parent)))
@@ -73,6 +76,12 @@ class Mdevctl:
         chosen = next(left, offers[0])
         uuid = str(self._new_uuid()) if uuid is None else uuid
         self._sysfs.write(f"{CLASS}/{chosen}/mdev_supported_types/{type}/create", uuid)
+        try:
+            for name, value in wanted:
+                self._set(uuid.lower(), name, value)
+        except LinuxError:
+            self.remove(uuid)
+            raise
         return self._info(uuid.lower())
 
     def list(self, parent: str | None = None) -> Sequence[MdevInfo]:
@@ -148,6 +157,15 @@ class Mdevctl:
         kind = self._sysfs.readlink(f"{BUS}/{uuid}/mdev_type").rpartition("/")[2]
         return MdevInfo(uuid, mdev.parent.name, kind, mdev.opener is not None)
 
+    def _set(self, uuid: str, name: str, value: str) -> None:
+        real = self._sysfs.realpath(f"{BUS}/{uuid}")
+        files = [each for each in self._sysfs.walk(real) if each.kind == "file" and each.mode & 0o222]
+        known = {each.path.removeprefix(f"{real}/"): each.path for each in files}
+        if name not in known or name == "remove":
+            have = choices(sorted(each for each in known if each not in ("remove", "uevent")))
+            raise LinuxError(EINVAL, f"an mdev of its type has no attribute {name!r} to set; there is {have}")
+        self._sysfs.write(known[name], value)
+
     def _attributes(self, top: str) -> dict[str, str]:
         real = self._sysfs.realpath(top)
         files = [each for each in self._sysfs.walk(real) if each.kind == "file" and each.mode & 0o444]
@@ -156,3 +174,10 @@ class Mdevctl:
             for each in files
             if (name := each.path.removeprefix(f"{real}/")) != "uevent"
         }
+
+
+def _pair(attr: str) -> tuple[str, str]:
+    name, equals, value = attr.partition("=")
+    if not name or not equals:
+        raise LinuxError(EINVAL, f"{attr!r} is no attribute with its value; write it as NAME=VALUE")
+    return name, value
