@@ -1,6 +1,7 @@
 """What a guest's register access costs on the way from the VMM to the device and back."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from siov._core import bench_endpoint
@@ -30,7 +31,7 @@ def measure(repeats: int) -> dict[str, list[float]]:
     return found
 
 
-def percentile(samples: list[int], percent: int) -> float:
+def percentile(samples: Sequence[float], percent: int) -> float:
     """The sample below which `percent` of them lie."""
     ordered = sorted(samples)
     return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)]

@@ -21,6 +21,7 @@ BENCHES = {
     "endpoint": "register reads and posted writes over vfio-user, beside a bare socket exchange",
     "scale": "up to 4,096 virtual devices: seconds to make them, memory of each, frames a second among them",
     "virtchnl": "round trips of messages to the PF among 100 busy virtual devices, and beside a flood",
+    "vm-mmio": "register accesses of a QEMU guest: a virtual device's, doorbells both ways, and igb's",
     "translate": "IOTLB hits, nested and legacy walks of the remapping unit a second",
     "vm-tcp": "TCP and ping between two Linux guests, over virtual devices and over NICs that QEMU emulates",
 }
