@@ -88,14 +88,15 @@ def _drop(counter: str, why: str, within: str, what: str = "frames dropped") -> 
 
 
 _VSI, _SWITCH, _PORT, _IOMMU = "*vsis/*", "*dropped", "*counters", "*iommu*"
+_GLPRT = "*engine/ports/*counters"  # the adapter's side of a port; what it is plugged into counts the same
 
 MEANINGS: tuple[Meaning, ...] = (
     Meaning(SENT, "tx_frames", "frames sent", within=_VSI),
     Meaning(SENT, "tx_bytes", "bytes sent", within=_VSI),
     Meaning(SENT, "rx_frames", "frames received", within=_VSI),
     Meaning(SENT, "rx_bytes", "bytes received", within=_VSI),
-    Meaning(SENT, "sent", "frames sent", within=_PORT),
-    Meaning(SENT, "received", "frames received", within=_PORT),
+    Meaning(SENT, "sent", "frames sent", within=_GLPRT),
+    Meaning(SENT, "received", "frames received", within=_GLPRT),
     _drop("rx_no_desc", "no receive buffer was posted, or the queue is not enabled (GLV_RDPC)", _VSI),
     _drop("rx_errors", "longer than the receiving queue takes (GLV_REPC)", _VSI),
     _drop("rx_filtered", "a flow director filter drops them", _VSI),

@@ -106,7 +106,7 @@ def test_first_packets_every_frame_arrives_and_the_adapter_counts_each_twice(run
 def test_veb_vepa_frames_for_a_neighbour_are_at_the_port_in_vepa_only(run, mode, at_the_port):
     found = run("veb-vepa", mode, "traffic.0.count=200", "traffic.0.rate=1000")
     assert in_order(found, "vm2.0") == [200]
-    sent, received = ended(found, "counters/sent"), ended(found, "counters/received")
+    sent, received = ended(found, "port0/counters/sent"), ended(found, "port0/counters/received")
     # The switch changes at the time of the first frames.
     assert 0 <= at_the_port - sent <= (50 if at_the_port else 0)
     assert sent == received
@@ -115,7 +115,7 @@ def test_veb_vepa_frames_for_a_neighbour_are_at_the_port_in_vepa_only(run, mode,
 def test_veb_vepa_the_mode_changes_while_the_guests_talk_and_nothing_is_lost(run):
     found = run("veb-vepa", "event.0.at=0.1", "traffic.0.count=400", "traffic.0.rate=1000")
     assert in_order(found, "vm2.0") == [400]
-    assert 0 < ended(found, "counters/sent") < 400
+    assert 0 < ended(found, "port0/counters/sent") < 400
     assert [event["outcome"] for event in found["events"]] == ["VEB before, VEPA now"]
 
 

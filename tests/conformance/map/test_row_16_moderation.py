@@ -82,7 +82,7 @@ def test_a_masked_vectors_bit_is_seen_pending_and_fires_and_goes_when_it_is_unma
     assert pending(house, vector.index) == 1
     with pytest.raises(BlockingIOError):
         os.eventfd_read(bell)
-    vdev.device.set_irqs(IrqIndex.MSIX, 1, [bell])
+    vdev.device.set_irqs(IrqIndex.MSIX, 1, [bell.fileno()])
     house.platform.pump()
     assert pending(house, vector.index) == 0
     assert os.eventfd_read(bell) == 1, "once, however many came"
@@ -102,7 +102,7 @@ def test_a_slot_of_message_storage_has_its_own_pending_bit(slow_house):
         house.platform.pump()
     word = ImsSlot.CONTROL(house.pf.hw.rd("IMS_CONTROL", vector.index))
     assert (word.MASK, word.PENDING) == (1, 1)
-    vdev.device.set_irqs(IrqIndex.MSIX, 1, [bell])
+    vdev.device.set_irqs(IrqIndex.MSIX, 1, [bell.fileno()])
     house.platform.pump()
     word = ImsSlot.CONTROL(house.pf.hw.rd("IMS_CONTROL", vector.index))
     assert (word.MASK, word.PENDING) == (0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ def pairs(devices: list[Tenant]) -> Iterator[tuple[Tenant, Tenant]]:
 
 
 def open_files() -> int:
+    gc.collect()  # what other tests have left is closed now, and not meanwhile
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
@@ -55,9 +57,10 @@ def exchange(platform: Platform, tenants: Tenants, devices: list[Tenant]) -> Non
 
 def devices_in_use(count: int) -> None:
     """So many devices on as many adapters as that takes: each gets its own frames, and nothing is left."""
-    platform, before = scale.server(count), open_files()
-    devices, _ = scale.bring_up(platform, count)
+    platform = scale.server(count)
     tenants = platform.embedded()
+    before = open_files()
+    devices, _ = scale.bring_up(platform, count)
     assert len(platform.mdev.list()) == len({device.vdev.device.pasid for device in devices}) == count
     assert platform.ice is not None
     adapters = {
