@@ -243,6 +243,7 @@ impl Receive {
     /// Ends a batch: the causes of the queues that got frames are handed over.
     pub fn finish(&mut self, outcome: &mut Outcome) {
         let mut raised = std::mem::take(&mut self.raised);
+        let others = outcome.causes.len();
         for number in raised.drain(..) {
             if let Some(queue) = self.queue(number) {
                 queue.raised = false;
@@ -250,6 +251,8 @@ impl Receive {
             }
         }
         self.raised = raised;
+        // Who waits for a frame hears of it before who only gets descriptors back.
+        outcome.causes.rotate_left(others);
     }
 
     fn count(&mut self, program: &Program, bytes: usize) {
@@ -305,4 +308,39 @@ fn arrange<'a>(
         changed.extend_from_slice(&crc32fast::hash(changed).to_le_bytes());
     }
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use siov_spec::e810::{RxQueueContext, bar0::QRXFLXP_CNTXT};
+
+    use super::*;
+    use crate::interrupt::{Cause, Itr, Vector};
+    use crate::rx::RxSetup;
+
+    fn cause(vector: u32) -> Cause {
+        Cause { vector: Vector(vector), itr: Itr::None, enabled: true }
+    }
+
+    #[test]
+    fn who_got_frames_is_interrupted_before_who_has_sent_some() {
+        let mut receive = Receive::new(4, 1);
+        for queue in [1, 2] {
+            let setup = RxSetup {
+                context: RxQueueContext([0; 4]).with_QLEN(64).with_DBUF(16).with_DSIZE(true),
+                profile: QRXFLXP_CNTXT(0),
+                vsi: VsiId::new(5).unwrap(),
+                pasid: None,
+                cause: cause(10 + u32::from(queue)),
+            };
+            *receive.place(queue).unwrap() = Some(Box::new(RxQueue::new(&setup).unwrap()));
+            receive.raised.push(queue);
+        }
+        let mut outcome = Outcome::default();
+        [1, 2].into_iter().for_each(|vector| outcome.cause(cause(vector)));
+        receive.finish(&mut outcome);
+        let vectors: Vec<u32> = outcome.causes.iter().map(|cause| cause.vector.0).collect();
+        assert_eq!(vectors, [11, 12, 1, 2]);
+    }
 }
