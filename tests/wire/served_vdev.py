@@ -99,6 +99,11 @@ class VdevServer:
             assert time.monotonic() < until, what
             time.sleep(0.001)
 
+    def until_gone(self, mdev: MdevDevice) -> None:
+        """Wait until nothing of an instance's client is left."""
+        endpoint = self.sockets.endpoints[mdev.name]
+        self.until(lambda: not endpoint.inspect()["connected"], "the client was not let go")
+
     def stopped(self) -> int:
         """How many queues the adapter has stopped for what they wanted (malicious driver events)."""
         assert self.platform.ice is not None

@@ -42,7 +42,7 @@ def pair(server: VdevServer) -> Iterator[tuple[User, User]]:
     yield users
     for user in users:
         user.close()
-        server.until(lambda user=user: user.mdev.opener is None, "the client was not let go")
+        server.until_gone(user.mdev)
         server.platform.mdev.remove(user.mdev.name)
 
 
@@ -173,7 +173,7 @@ def test_a_client_that_dies_leaves_nothing(server: VdevServer) -> None:
         user = server.user(mdev).up()
         user.send(user, b"to myself" * 8)
         user.close()
-        server.until(lambda: mdev.opener is None, "the client was not let go")
+        server.until_gone(mdev)
         held.append(server.held())
     assert held[1:] == held[:-1]
     assert not held[0]["maps of clients"]
@@ -212,7 +212,7 @@ def test_maps_come_and_go_as_in_a_plain_model(server: VdevServer, steps: list[tu
         assert len(places) <= 1, "the file lies in one place"
     finally:
         client.close()
-        server.until(lambda: mdev.opener is None, "the client was not let go")
+        server.until_gone(mdev)
         server.platform.mdev.remove(mdev.name)
 
 
