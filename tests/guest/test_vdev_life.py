@@ -93,7 +93,7 @@ def test_a_guest_boots_again_five_times_and_once_without_a_word_to_its_kernel(tw
 def test_traffic_resumes_after_the_host_has_reset_a_device(two: Pair, whose: str) -> None:
     guest = two.b if whose == "receiver" else two.a
     guest.check("dmesg -c >/dev/null")
-    iperf_start(two.a, "10.0.0.2", 20)
+    iperf_start(two.a, "10.0.0.2", "300M")
     assert goes_on(two.vdev_b)
     if whose == "function":
         two.server.pf.reset("PFR")

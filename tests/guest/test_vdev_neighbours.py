@@ -68,7 +68,7 @@ def test_a_guest_that_is_killed_under_load_leaves_nothing_and_disturbs_nobody(ri
     before, files, memory = held(server), memfds(), anonymous()
     for life in range(2):  # the second is a new guest on the same device
         with boot(rig, (vdev,), first=3) as (victim,):
-            iperf_start(two.a, "10.0.0.2", 25)
+            iperf_start(two.a, "10.0.0.2", "600M")
             iperf_start(victim, "10.0.0.2", 1000, port=5202)
             assert goes_on(two.vdev_b)
             assert eventually(lambda: vdev.stats().tx_bytes > MIB, 120)

@@ -97,10 +97,11 @@ def iperf_server(guest: Guest, *ports: int) -> None:
         guest.check(f"iperf3 -s -D -p {port}")
 
 
-def iperf_start(guest: Guest, to: str, seconds: int, *, port: int = 5201, more: str = "") -> None:
-    """Have a guest send; `iperf_end` has what came of it."""
+def iperf_start(guest: Guest, to: str, limit: int | str, *, port: int = 5201, more: str = "") -> None:
+    """Have a guest send for so many seconds, or so much, as "300M"; `iperf_end` has what came of it."""
+    until = f"-t {limit}" if isinstance(limit, int) else f"-n {limit}"
     guest.check(
-        f"(iperf3 -c {to} -p {port} -t {seconds} {more} >/tmp/iperf.{port} 2>&1; echo $? >/tmp/status.{port})"
+        f"(iperf3 -c {to} -p {port} {until} {more} >/tmp/iperf.{port} 2>&1; echo $? >/tmp/status.{port})"
         " >/dev/null 2>&1 &"
     )
 
