@@ -20,8 +20,10 @@ help: ## what there is to make
 run: build ## the main job: build a server from the built-in scenario and show it
 	@$(BIN)/siov run
 
+# Guests have all processors; other tests are given out by file, to as many workers as there are processors.
 test: check rust-test vm ## all tests, guests included
-	$(BIN)/pytest -m 'not long'
+	$(BIN)/pytest -m 'not long and not guest' -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -m 'guest and not long'
 
 test-long: build vm ## the tests that take minutes
 	$(BIN)/pytest -m long

@@ -31,7 +31,13 @@ class Mdev:
             assert self.hold.wait(60)
         return [TypeInfo("0000:3b:00.0", "ice-vdcm", "S-IOV device", "4 queue pairs", "vfio-pci", 7, "pairs")]
 
-    def create(self, type: str, uuid: str | None = None, parent: str | None = None) -> MdevInfo:  # noqa: A002
+    def create(
+        self,
+        type: str,  # noqa: A002
+        uuid: str | None = None,
+        parent: str | None = None,
+        attrs: list[str] | None = None,
+    ) -> MdevInfo:
         self.calls.append(("create", type, uuid, parent))
         if type == "full":
             raise LinuxError(ENOSPC, "no full is left on 0000:3b:00.0: 0 queue pairs are free")
