@@ -190,7 +190,7 @@ class Stalls:
 
 @pytest.mark.xfail(
     strict=False,
-    reason="on 2 processors the neighbours of an attacker have had half of the rate they have beside a busy one",
+    reason="on 2 processors neighbours of an attacker have had half of the rate they have beside a busy one",
 )
 @pytest.mark.long
 @pytest.mark.timeout(3600)
