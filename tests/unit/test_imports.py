@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, tuple[str, ...] | None] = {
     "siov.virtual_time": None,
     "siov.modules": None,
     "siov.platform": None,
+    "siov.server": None,
     "siov.migration": None,
     "siov.control": None,
     "siov.observe": None,
