@@ -66,8 +66,8 @@ def test_a_guest_that_is_killed_under_load_leaves_nothing_and_disturbs_nobody(ri
     server = two.server
     vdev = server.vdev()
     before, files, memory = held(server), memfds(), 0
-    for life in range(2):  # the second is a new guest on the same device, and finds what the first needed once
-        memory = anonymous()
+    for life in range(2):  # the second is a new guest on the same device
+        memory = anonymous()  # what is needed once is there after the first
         with boot(rig, (vdev,), first=3) as (victim,):
             iperf_start(two.a, "10.0.0.2", "600M")
             iperf_start(victim, "10.0.0.2", 1000, port=5202)
