@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -350,7 +351,8 @@ def _initrd(rig: Rig, files: Mapping[str, bytes]) -> Iterator[int]:
     fd = os.memfd_create("initramfs")
     try:
         with open(fd, "wb", closefd=False) as stream:
-            stream.write(rig.initramfs.read_bytes())
+            with rig.initramfs.open("rb") as source:
+                shutil.copyfileobj(source, stream)  # in pieces: it is large
             if files:
                 stream.write(initramfs.segment(files))
         yield fd
