@@ -21,9 +21,11 @@ run: build ## the main job: build a server from the built-in scenario and show i
 	@$(BIN)/siov run
 
 # Guests have all processors; other tests are given out by file, to as many workers as there are processors.
+# An emulated guest of several processors may fall silent, also one without a device of ours, about once in a
+# hundred boots: what failed is tried once more, and both runs tell what they found.
 test: check rust-test vm ## all tests, guests included
 	$(BIN)/pytest -m 'not long and not guest' -n auto --maxprocesses 4 --dist loadfile
-	$(BIN)/pytest -m 'guest and not long'
+	$(BIN)/pytest -m 'guest and not long' || $(BIN)/pytest -m 'guest and not long' --lf --lfnf=none
 
 test-long: build vm ## the tests that take minutes
 	$(BIN)/pytest -m long
