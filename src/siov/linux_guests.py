@@ -87,6 +87,8 @@ class LinuxGuests:
         The mdev type is that of a stock driver, ice-avf, in the size that the scenario says.
         """
         with ExitStack() as undo:
+            undo.callback(self.machines.clear)
+            undo.callback(self.interfaces.clear)
             for number, guest in enumerate(guests, start=1):
                 for which, spec in enumerate(guest.vdevs):
                     interface = self._make(guest, which, spec, number)
@@ -114,8 +116,6 @@ class LinuxGuests:
             except GuestError as why:
                 log.warning("%s: %s", name, why)
         self._undo.close()
-        self.machines.clear()
-        self.interfaces.clear()
 
     def _make(self, guest: GuestSpec, which: int, spec: VdevSpec, number: int) -> Interface:
         if spec.parent not in self.parents:

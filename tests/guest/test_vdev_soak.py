@@ -9,13 +9,12 @@ import time
 from collections.abc import Callable
 
 import pytest
-from served_vdevs import Pair, Served, boot, pair
+from served_vdevs import Pair, Served, boot, eventually, pair
 from vdev_life import (
     CARRIER,
     anonymous,
     bugs,
     check_held,
-    eventually,
     held,
     iperf_end,
     iperf_server,

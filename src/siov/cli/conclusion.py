@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from siov.cli.records import told
-from siov.cli.results import Results, events
+from siov.cli.results import events
 from siov.cli.run_files import RunFiles
 from siov.cli.watching import Watching
 from siov.control.calls import plain
-from siov.observe.counters import explain, table
+from siov.observe.counters import table
 from siov.observe.summary import Summary
 from siov.platform import Platform
 
 
 def conclude(
     platform: Platform,
-    counted: Results,
+    found: Mapping[str, Any],
     watch: Watching,
     files: RunFiles,
     traffic: str,
@@ -26,9 +27,9 @@ def conclude(
 ) -> bool:
     """Print and write what came of a run whose guests still are there; whether the server itself was well.
 
-    `traffic` is the table of what guests sent and received; `more` are further keys for machines.
+    `found` is what `Results.gather` gave, `traffic` the table of what guests sent and received; `more` are
+    further keys for machines.
     """
-    found = counted.gather()
     changes, guests, seconds = found["changes"], found["guests"], found["seconds"]
     series = watch.sampler.series
     further = {"devices": found["devices"], "translation": found["translation"], **(more or {})}
@@ -37,7 +38,7 @@ def conclude(
     if found["events"]:
         parts.append(events(found["events"]))
     if not watch.quiet and (traffic or found["events"]):
-        parts.append(table(explain(changes)))
+        parts.append(table(summary.rows))
     if traffic:
         limits = "\n".join(f"{one.what}: {one.why}" for one in summary.limits)
         parts.append(f"what limited it\n{limits}")

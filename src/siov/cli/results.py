@@ -36,7 +36,6 @@ class Results:
         """`devices`, `guests` and what they found, `translation` of each, `events`, `changes` of counters."""
         tenants = self.platform.tenants
         return {
-            "scenario": self.platform.scenario.name,
             "seconds": (self.platform.clock.now() - self.began) / 1e9,
             "devices": facts(tenants) if tenants is not None else [],
             "guests": tenants.results() if tenants is not None else {},

@@ -105,8 +105,9 @@ def _talk(platform: Platform, args: argparse.Namespace, files: RunFiles) -> int:
     watch = Watching(platform, args, MOST if args.duration is None else args.duration)
     with watch, platform:
         _wait(platform, args.duration, watch)
-    said = traffic(tenants, tenants.results()) if tenants is not None else ""
-    well = conclude(platform, counted, watch, files, said)
+    found = counted.gather()
+    said = traffic(tenants, found["guests"]) if tenants is not None else ""
+    well = conclude(platform, found, watch, files, said)
     return int(not well or (tenants is not None and tenants.wrong > 0))
 
 

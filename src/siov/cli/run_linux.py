@@ -48,7 +48,7 @@ def run(platform: Platform, rig: Rig, args: argparse.Namespace, files: RunFiles)
             platform.start()
             spoken = guests.talk(scenario.traffic, seconds)
         more = {"traffic": [_machine(one) for one in spoken]}
-        well = conclude(platform, counted, watch, files, _traffic(spoken), more)
+        well = conclude(platform, counted.gather(), watch, files, _traffic(spoken), more)
         return int(not well or not all(one.ok for one in spoken))
 
 

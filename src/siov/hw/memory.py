@@ -28,7 +28,6 @@ class HostDram:
     What is more than 2 GiB begins at 4 GiB; `ranges` are (first address, bytes). A page takes room once it
     is written. Up to `end`, other memory may be put behind it into `core`, which devices reach and the CPU
     does not. `MemoryError` when the system does not give the addresses.
-
     """
 
     def __init__(self, size: int, end: int = 0) -> None:
